@@ -1,0 +1,1 @@
+"""Titer measures how robust clinical AI models are."""

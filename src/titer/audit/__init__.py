@@ -1,0 +1,1 @@
+"""The audit: a plan becomes trials, trials become findings, findings become a report."""

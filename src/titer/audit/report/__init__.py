@@ -1,0 +1,1 @@
+"""The report: its format, its words, its page."""

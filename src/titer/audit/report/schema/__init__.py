@@ -1,0 +1,61 @@
+"""The format of `report.json`, version 1.0: `Report` at the top, one frozen class per block.
+
+The blocks:
+
+    Report            Draft (the facts) + Summary (the same in words)
+      identity        plan, program, machine, seeds, commands
+      models, datasets, threats, attacks
+      cells           model x data set x attack x limit, each number a Measure
+      curves, error_shifts, subgroups, comparisons
+      figure1, table1
+      traps, gallery, limits, limitations
+"""
+
+from titer.audit.report.schema.base import SCHEMA_VERSION, Block
+from titer.audit.report.schema.cells import (
+    Cell,
+    ComparisonFamily,
+    Counts,
+    Curve,
+    CurvePoint,
+    ErrorShift,
+    Harm,
+    TrialValue,
+)
+from titer.audit.report.schema.evidence import (
+    FeatureRow,
+    GalleryItem,
+    ImageItem,
+    NoteItem,
+    NoteToken,
+    Prediction,
+    Rule,
+    SignalItem,
+    TableItem,
+    Trap,
+    Verdict,
+)
+from titer.audit.report.schema.identity import Command, Environment, Identity, PlanRecord
+from titer.audit.report.schema.measures import Limit, Measure, TestResult
+from titer.audit.report.schema.metrics import (
+    ClassificationMetrics,
+    LabelMetrics,
+    Metrics,
+    MultiLabelMetrics,
+    RegressionMetrics,
+)
+from titer.audit.report.schema.paper import Figure1Bar, Figure1Group, MeanDrop, Published, Table1Row
+from titer.audit.report.schema.report import Draft, Report
+from titer.audit.report.schema.subgroups import SMALLEST_GROUP, SubgroupRow, SubgroupTable, suppress_small
+from titer.audit.report.schema.subjects import AttackCard, DataCard, LeakageCheck, ModelCard, SplitCount, Task, Threat
+from titer.audit.report.schema.text import Paragraph, Reference, Summary, Totals
+
+__all__ = [
+    "SCHEMA_VERSION", "SMALLEST_GROUP", "AttackCard", "Block", "Cell", "ClassificationMetrics", "Command",
+    "ComparisonFamily", "Counts", "Curve", "CurvePoint", "DataCard", "Draft", "Environment", "ErrorShift",
+    "FeatureRow", "Figure1Bar", "Figure1Group", "GalleryItem", "Harm", "Identity", "ImageItem", "LabelMetrics",
+    "LeakageCheck", "Limit", "MeanDrop", "Measure", "Metrics", "ModelCard", "MultiLabelMetrics", "NoteItem",
+    "NoteToken", "Paragraph", "PlanRecord", "Prediction", "Published", "Reference", "RegressionMetrics", "Report",
+    "Rule", "SignalItem", "SplitCount", "SubgroupRow", "SubgroupTable", "Summary", "Table1Row", "TableItem", "Task",
+    "TestResult", "Threat", "Totals", "Trap", "TrialValue", "Verdict", "suppress_small",
+]  # fmt: skip

@@ -1,0 +1,19 @@
+"""What all blocks of a report share: frozen, closed to unknown keys, finite numbers only."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+SCHEMA_VERSION: Final = "1.0"
+"""Version of the report format. The first number changes when an old reader would misread a new report."""
+
+Text = Annotated[str, StringConstraints(min_length=1)]
+"""A string that says something."""
+
+
+class Block(BaseModel):
+    """A part of a report: immutable, without unknown keys, without NaN or infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
