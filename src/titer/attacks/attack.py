@@ -1,0 +1,48 @@
+"""Attack: a search through the parameters of a change. It has no say in whether it succeeded."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from torch import Tensor
+
+from titer.attacks.problem import Problem
+from titer.errors import AttackError
+from titer.models.model import Access
+from titer.threats.change import Change, SmoothChange
+from titer.threats.random import CaseRandom
+
+
+class Attack(ABC):
+    """Base of all attacks; a subclass is a frozen dataclass of its settings, alone in its file.
+
+    Attributes
+        name: as plans and the command line call it (the file's name).
+        reference: authors, year, identifier.
+        needs: the least that must be seen of the model.
+        searches: the kind of change that it can search.
+        control: true for what is no attack but shows what chance does.
+        iterative: true if it takes many steps, so that it must do no worse than a single step.
+    """
+
+    name: ClassVar[str]
+    reference: ClassVar[str]
+    needs: ClassVar[Access] = "gradients"
+    searches: ClassVar[type[Change]] = SmoothChange
+    control: ClassVar[bool] = False
+    iterative: ClassVar[bool] = True
+
+    @abstractmethod
+    def search(self, problem: Problem, rng: CaseRandom) -> Tensor:
+        """Parameters [n, ...] of the change, the best found for each case."""
+
+    def fits(self, change: Change) -> bool:
+        """Whether this attack can search this change; attacks with further wishes refine it."""
+        return isinstance(change, self.searches)
+
+    def require(self, low: float, **settings: float) -> None:
+        """Refuse settings below `low`; subclasses call it when they are made."""
+        for label, value in settings.items():
+            if not value >= low:
+                raise AttackError(f"{label} of at least {low:g}", str(value), f"correct {label!r} of {self.name}")

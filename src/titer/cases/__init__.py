@@ -1,0 +1,1 @@
+"""Cases: what is examined, and where it comes from."""

@@ -1,0 +1,123 @@
+"""Dataset, its card, and where data sets come from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from titer.cases.case import Array, Batch
+from titer.cases.space import Space
+from titer.digest import digest, digest_arrays
+from titer.errors import DataError
+
+TaskKind = Literal["classes", "binary", "multilabel", "regression", "anomaly"]
+
+
+@dataclass(frozen=True)
+class DataCard:
+    """What a reader must know about a data set before believing a number measured on it.
+
+    Arguments
+        name, title: short name and one-line description.
+        licence, citation, source: how it may be used, whom to cite, where it comes from.
+        subjects: what the patient key is read from, or why there is none.
+        cautions: known shifts, shortcuts, duplicates.
+        synthetic: true when no patient was involved.
+    """
+
+    name: str
+    title: str
+    licence: str
+    citation: str
+    source: str
+    subjects: str
+    cautions: tuple[str, ...] = ()
+    synthetic: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Cases with their space, task and card.
+
+    Arguments
+        card: see `DataCard`.
+        space: what a valid input is.
+        task: "classes" (one of K >= 2), "multilabel", "regression" or "anomaly" (0 normal, 1 abnormal).
+        classes: class or finding names in the order of target numbers; for regression the predicted quantity.
+        positive: class numbers that mean disease (sensitivity is measured on them); empty when none does.
+        cases: all cases.
+        official: [n] of "train" | "validation" | "test" where the source fixes its own split, else None.
+        synonyms: for notes, token number -> token numbers that keep the meaning.
+    """
+
+    card: DataCard
+    space: Space
+    task: TaskKind
+    classes: tuple[str, ...]
+    positive: tuple[int, ...]
+    cases: Batch
+    official: Array | None = None
+    synonyms: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.space.check(self.cases.inputs, f"cases of {self.card.name}")
+        self._check_targets()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over cases, targets, patients and space: another value anywhere is another data set."""
+        found: str | None = self.__dict__.get("_digest")
+        if found is None:
+            arrays = digest_arrays(self.cases.inputs, self.cases.targets, self.cases.patients)
+            found = digest({"arrays": arrays, "space": self.space, "classes": self.classes, "task": self.task})
+            object.__setattr__(self, "_digest", found)
+        return found
+
+    def _check_targets(self) -> None:
+        targets = self.cases.targets
+        if len(self.cases) == 0:
+            raise DataError("at least one case", "none", "check the path and the filter of the data set")
+        if self.task == "regression":
+            if not np.isfinite(targets.astype(float)).all():
+                raise DataError("finite target values", "NaN or infinity", "repair or leave out these cases")
+            return
+        if targets.dtype.kind not in "iub":
+            raise DataError("whole-number labels", str(targets.dtype), "encode labels as class numbers")
+        if self.task == "multilabel":
+            if targets.ndim != 2 or targets.shape[1] != len(self.classes) or not np.isin(targets, (0, 1)).all():
+                raise DataError(
+                    f"labels of 0 or 1 in {len(self.classes)} columns",
+                    f"shape {targets.shape}",
+                    "one column per finding",
+                )
+            return
+        count = 2 if self.task == "anomaly" else len(self.classes)
+        if targets.ndim != 1 or targets.min() < 0 or targets.max() >= count:
+            raise DataError(
+                f"labels of 0 to {count - 1} ({', '.join(self.classes)})",
+                f"{targets.min()} to {targets.max()} with shape {targets.shape}",
+                "correct the labels or name all classes",
+            )
+        missing = [self.classes[k] for k in range(count) if not (targets == k).any()]
+        if missing:
+            raise DataError("cases of every class", f"no case of {', '.join(missing)}", "drop the class or add cases")
+
+
+class DatasetSource(ABC):
+    """Where one named data set comes from; a subclass per file in `titer/cases/datasets`.
+
+    `embedded` sources need neither network nor folder. The others look for their own folder below `root`
+    (from `--data DIR` or `TITER_DATA`), and may fetch what is public when a network is there.
+    """
+
+    name: ClassVar[str]
+    embedded: ClassVar[bool] = False
+
+    @abstractmethod
+    def load(self, root: Path | None, **options: Any) -> Dataset:
+        """Read all cases; options are those that the plan gives under `data.options`."""

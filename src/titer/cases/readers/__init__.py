@@ -1,0 +1,1 @@
+"""Readers: file formats that users have, one file each."""

@@ -1,0 +1,92 @@
+"""Every error that Titer raises, as one tree.
+
+    TiterError
+    ├── PlanError        the plan, a setting or a combination of settings cannot run
+    ├── DataError        cases that cannot be used: unreadable, mislabeled, outside their space
+    │   └── LeakageError     one patient, or one picture, on both sides of a split
+    ├── ModelError       a model that cannot be loaded or whose answers do not fit
+    │   ├── CheckpointError  a checkpoint that belongs to another model, or is damaged
+    │   └── EndpointError    a remote model that does not answer as its protocol says
+    ├── ThreatError      a change, limit or goal that does not fit the space or the model
+    ├── AttackError      an attack that was paired with something it cannot search
+    │   └── BudgetError      an attack spent more queries than the threat allows
+    ├── StoreError       results that cannot be written or read back
+    ├── ExecutionError   a worker or scheduler that failed for good
+    └── ReportError      a report that cannot be read, or is of another version
+
+A model that withstood an attack is a result, never an error.
+
+Each message has three parts: what was expected, what came (with the value), and what to do.
+"""
+
+from __future__ import annotations
+
+
+class TiterError(Exception):
+    """Root of the tree.
+
+    Arguments
+        expected: what should have been there, as a noun phrase.
+        got: what came instead, with the value.
+        remedy: what the reader can do about it, as an instruction.
+
+    >>> print(PlanError("a limit of at least 0", "-0.1", "give the limit as a positive number"))
+    expected a limit of at least 0, got -0.1; give the limit as a positive number
+    """
+
+    def __init__(self, expected: str, got: str, remedy: str) -> None:
+        super().__init__(expected, got, remedy)
+        self.expected = expected
+        self.got = got
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"expected {self.expected}, got {self.got}; {self.remedy}"
+
+
+class PlanError(TiterError):
+    """The plan, a setting or a combination of settings cannot run."""
+
+
+class DataError(TiterError):
+    """Cases that cannot be used."""
+
+
+class LeakageError(DataError):
+    """A patient, or a near-identical case, stands on both sides of a split."""
+
+
+class ModelError(TiterError):
+    """A model that cannot be loaded, or whose answers do not fit its task."""
+
+
+class CheckpointError(ModelError):
+    """A checkpoint that belongs to another model, or is damaged."""
+
+
+class EndpointError(ModelError):
+    """A remote model that does not answer as its protocol says."""
+
+
+class ThreatError(TiterError):
+    """A change, limit or goal that does not fit the space or the model."""
+
+
+class AttackError(TiterError):
+    """An attack that was paired with something it cannot search."""
+
+
+class BudgetError(AttackError):
+    """An attack asked for more queries than the threat allows."""
+
+
+class StoreError(TiterError):
+    """Results that cannot be written or read back."""
+
+
+class ExecutionError(TiterError):
+    """A worker or a scheduler that failed for good."""
+
+
+class ReportError(TiterError):
+    """A report that cannot be read, or is of another version."""

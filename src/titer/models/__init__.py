@@ -1,0 +1,1 @@
+"""Models: how any model is asked."""

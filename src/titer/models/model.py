@@ -1,0 +1,97 @@
+"""Model: how any model is asked.
+
+A model takes cases in the clinical unit of its space and gives scores as its task describes. Normalization,
+channel order and label order are the adapter's business, so that attacks act on what a device records.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from titer.cases.case import Array
+from titer.cases.space import Space
+from titer.errors import ModelError
+from titer.models.task import Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Access = Literal["gradients", "scores", "labels"]
+_RANK = {"labels": 0, "scores": 1, "gradients": 2}
+
+
+def allows(access: Access, needed: Access) -> bool:
+    """Whether what is given covers what is needed: gradients include scores, scores include labels."""
+    return _RANK[access] >= _RANK[needed]
+
+
+class Model(ABC):
+    """Base of all adapters.
+
+    Attributes
+        name: short name for reports.
+        space: inputs the model accepts.
+        task: meaning of its scores, with the operating point.
+        access: the most that the model can give: "gradients", "scores" or "labels".
+        digest: SHA-256 of what decides the answers (weights, graph, file, address).
+    """
+
+    name: str
+    space: Space
+    task: Task
+    access: Access
+    digest: str
+
+    @abstractmethod
+    def scores(self, inputs: Tensor) -> Tensor:
+        """Scores [n, K] for inputs [n, *shape] in clinical units; differentiable if access is "gradients"."""
+
+    def embed(self, inputs: Tensor) -> Tensor:
+        """Embedded notes [n, L, E]; only for models of tokens that give gradients."""
+        raise ModelError(
+            "a model that embeds tokens", f"{self.name} ({self.space.kind})", "choose a change that acts on the input"
+        )
+
+    def scores_embedded(self, inputs: Tensor, embedded: Tensor) -> Tensor:
+        """Scores [n, K] with the embedding replaced; inputs still tell which positions are padding."""
+        raise ModelError(
+            "a model that embeds tokens", f"{self.name} ({self.space.kind})", "choose a change that acts on the input"
+        )
+
+    def ready(self) -> AbstractContextManager[object]:
+        """While open, the model answers as in service; afterwards it is as it was before."""
+        return nullcontext()
+
+    def calibrated(self, task: Task) -> Model:
+        """The same model with another operating point."""
+        import copy
+
+        other = copy.copy(self)
+        other.task = task
+        return other
+
+    def predict(self, inputs: Array, size: int = 256) -> Array:
+        """Scores [n, K] of plain arrays, in pieces, without gradients, checked against the task."""
+        import torch
+
+        pieces = []
+        with self.ready(), torch.no_grad():
+            for start in range(0, len(inputs), size):
+                pieces.append(self.scores(to_tensor(inputs[start : start + size], self.space)).double().cpu().numpy())
+        scores = np.concatenate(pieces) if pieces else np.zeros((0, self.task.outputs))
+        self.task.check(scores)
+        return scores
+
+
+def to_tensor(inputs: Array, space: Space) -> Tensor:
+    """Cases as a tensor: whole numbers for tokens, float32 (or float64 if given so) for measurements."""
+    import torch
+
+    if space.kind == "tokens":
+        return torch.from_numpy(np.ascontiguousarray(inputs, dtype=np.int64))
+    kind = inputs.dtype if inputs.dtype in (np.float32, np.float64) else np.float32
+    return torch.from_numpy(np.ascontiguousarray(inputs, dtype=kind))

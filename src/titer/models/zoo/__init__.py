@@ -1,0 +1,1 @@
+"""Reference models: four clinical stand-ins on which everything is measured."""

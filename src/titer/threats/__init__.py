@@ -1,0 +1,1 @@
+"""Threats: what an attacker may change, know and want."""

@@ -1,0 +1,110 @@
+"""Change: a family of modifications, addressed by parameters.
+
+A change says what doing nothing is, how parameters turn a clean case into a perturbed one, and what that costs.
+A smooth change adds what gradient attacks need (`project`, `steepest`, `sample`), a stepwise change what search
+attacks need (`edits`). A change never knows the model, and never decides whether an attack succeeded.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from titer.threats.random import CaseRandom
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """What a change may act on: clean values with the borders they must keep.
+
+    Arguments
+        clean: [n, *shape] values on the surface of the change (inputs, or embedded notes).
+        low, high: valid range, broadcastable to `clean`; None where there is none (embeddings).
+        scale: what one unit of limit means for each value, broadcastable to `clean`.
+        mask: 1 where the attacker may change something, 0 elsewhere; broadcastable; None means everywhere.
+        choices: for tokens: [V, C] token numbers that may replace each word, padded with the word itself.
+    """
+
+    clean: Shaped[Tensor, "n ..."]
+    low: Tensor | None
+    high: Tensor | None
+    scale: Tensor
+    mask: Tensor | None = None
+    choices: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.clean)
+
+    def rows(self, index: Tensor) -> Field:
+        """The cases at these row numbers."""
+        mask = self.mask if self.mask is None or len(self.mask) != len(self.clean) else self.mask[index]
+        return Field(self.clean[index], self.low, self.high, self.scale, mask, self.choices)
+
+    def clip(self, values: Tensor) -> Tensor:
+        """Values moved into the valid range."""
+        if self.low is None or self.high is None:
+            return values
+        return torch.minimum(torch.maximum(values, self.low), self.high)
+
+    def allow(self, values: Tensor) -> Tensor:
+        """Values set to 0 where nothing may change."""
+        return values if self.mask is None else values * self.mask
+
+
+class Change(ABC):
+    """Base of all changes; subclasses are frozen dataclasses of their settings, one file each.
+
+    Attributes
+        name: as plans call it.
+        surface: "input", or "embedding" for changes that act behind a model's embedding of words.
+        exact: whether a perturbed case could really be recorded or written (an embedding could not).
+    """
+
+    name: ClassVar[str]
+    surface: ClassVar[Literal["input", "embedding"]] = "input"
+    exact: ClassVar[bool] = True
+
+    @abstractmethod
+    def nothing(self, field: Field) -> Tensor:
+        """Parameters [n, ...] that leave every case as it is."""
+
+    @abstractmethod
+    def apply(self, field: Field, params: Tensor) -> Tensor:
+        """Perturbed cases [n, *shape]."""
+
+    @abstractmethod
+    def cost(self, field: Field, params: Tensor) -> Float[Tensor, " n"]:
+        """What the attacker paid per case, in the unit of the limit."""
+
+    @abstractmethod
+    def sentence(self, limit: str) -> str:
+        """The change within a limit, in English: 'change every value by at most 4/255'."""
+
+
+class SmoothChange(Change):
+    """A change with real-valued parameters that gradients can improve."""
+
+    @abstractmethod
+    def project(self, field: Field, params: Tensor, limit: Float[Tensor, " n"]) -> Tensor:
+        """The nearest parameters that keep the limit, the mask and the valid range."""
+
+    @abstractmethod
+    def steepest(self, field: Field, gradient: Tensor) -> Tensor:
+        """The direction of cost 1 along which a loss with this gradient rises most, to first order."""
+
+    @abstractmethod
+    def sample(self, field: Field, limit: Float[Tensor, " n"], rng: CaseRandom, draw: int) -> Tensor:
+        """Random parameters within the limit; another `draw` gives other ones."""
+
+
+class StepwiseChange(Change):
+    """A change made of single edits, each of which can be tried on its own."""
+
+    @abstractmethod
+    def edits(self, field: Field, params: Tensor) -> Int[Tensor, "n position choice"]:
+        """For each case and position the values that one edit could put there."""

@@ -1,0 +1,1 @@
+"""Changes: what an attacker may do to a case. One file each."""

@@ -1,0 +1,35 @@
+"""Embedding change: the vectors behind the words move. No note can be written that does this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from titer.threats.changes.additive import Additive
+
+
+@dataclass(frozen=True)
+class Embedding(Additive):
+    """e' = e + d on the embedded words, d limited in L2 per note or L-infinity per number.
+
+    An upper bound on what any rewording could do, never a realizable attack: reports say so beside each number.
+    Padding does not move.
+
+    Source: Miyato, Dai, Goodfellow 2017 (arXiv 1605.07725), who perturb normalized embeddings; here the embeddings
+    are as the model has them.
+
+    Arguments
+        norm: "linf" or "l2".
+
+    >>> Embedding("l2").sentence("1.0")
+    'move the embedded words by at most 1.0 in total (an upper bound that no real text reaches)'
+    """
+
+    norm: Literal["linf", "l2", "l0"] = "l2"
+    name: ClassVar[str] = "embedding"
+    surface: ClassVar[Literal["input", "embedding"]] = "embedding"
+    exact: ClassVar[bool] = False
+
+    def sentence(self, limit: str) -> str:
+        size = f"{limit} in total" if self.norm == "l2" else f"{limit} in each number"
+        return f"move the embedded words by at most {size} (an upper bound that no real text reaches)"
