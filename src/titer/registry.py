@@ -103,4 +103,4 @@ CHANGES = Family("changes", "titer.threats.changes", "titer.threats.change:Chang
 DATASETS = Family("datasets", "titer.cases.datasets", "titer.cases.dataset:DatasetSource")
 READERS = Family("readers", "titer.cases.readers", "titer.cases.reader:Reader")
 MODELS = Family("models", "titer.models.zoo", "titer.models.recipe:Recipe")
-STATISTICS = Family("statistics", "titer.audit.measures", "titer.audit.measure:Statistic")
+STATISTICS = Family("statistics", "titer.audit.findings", "titer.audit.statistic:Statistic")

@@ -1,0 +1,1 @@
+"""Questions asked across cells, one file each."""

@@ -1,0 +1,250 @@
+"""The three kinds of work of an audit: train, measure clean, attack. Pure: settings and results in, bytes out.
+
+Every function runs in any process or on any machine, and gives the same bytes there. What it needs from other
+work arrives as bytes under that work's key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from titer.audit.plan import Subject
+from titer.audit.subject import OBJECTS, read_dataset, read_threats, recipe_of, split_of, task_of
+from titer.audit.table import Table
+from titer.errors import DataError, PlanError
+
+if TYPE_CHECKING:
+    from titer.cases.dataset import Dataset
+    from titer.models.model import Model
+    from titer.models.task import Task
+
+Inputs = Mapping[str, bytes]
+Payload = Mapping[str, Any]
+
+
+def train(payload: Payload, inputs: Inputs) -> bytes:
+    """Train a reference model for one trial; the checkpoint as safetensors."""
+    from titer.models.checkpoint import to_bytes
+    from titer.models.training import train as fit
+
+    subject, dataset = _opened(payload)
+    recipe = recipe_of(subject)
+    if recipe is None:
+        raise PlanError("a reference model to train", str(subject.model), "give 'zoo' in the plan")
+    seed = int(payload["seed"])
+    parts = _split(payload).split
+    options = {"epochs": int(subject.model["epochs"])} if "epochs" in subject.model else {}
+    model = fit(recipe, dataset, parts, seed=seed, **options)
+    return to_bytes(model)
+
+
+def clean(payload: Payload, inputs: Inputs) -> bytes:
+    """Fix the operating point on validation cases and answer the test cases; a table with one row per case."""
+    subject, dataset = _opened(payload)
+    model = _model(payload, inputs)
+    parts = _split(payload).split
+    task, sentence = _operating_point(subject, dataset, model, np.asarray(parts.validation))
+    rows = chosen_rows(dataset, np.asarray(parts.test), subject.data.cases, int(payload["seed"]))
+    cases = dataset.cases.take(rows)
+    columns: dict[str, Any] = {
+        "row": rows,
+        "patient": cases.patients,
+        "target": cases.targets,
+        "scores": model.predict(cases.inputs),
+    }
+    columns |= {f"group:{name}": values.astype(str) for name, values in cases.groups.items()}
+    facts = {
+        "task": {
+            "kind": task.kind,
+            "classes": list(task.classes),
+            "positive": list(task.positive),
+            "tolerance": task.tolerance,
+        },
+        "threshold": task.threshold,
+        "threshold_source": sentence,
+        "model_digest": model.digest,
+        "access": model.access,
+        "parameters": model.parameters() if hasattr(model, "parameters") else None,
+        "leakage": str(_split(payload)),
+        "parts": _counts(dataset, parts),
+    }
+    return Table(columns, facts).to_bytes()
+
+
+def attack(payload: Payload, inputs: Inputs) -> bytes:
+    """One attack at one radius on the test cases of one trial; a table with one row per case."""
+    from titer.attacks.engine import run
+
+    subject, dataset = _opened(payload)
+    before = Table.of_bytes(inputs[payload["clean"]])
+    model = _model(payload, inputs)
+    threshold = before.facts["threshold"]
+    if model.task.two_sided or model.task.kind == "multilabel":
+        model = model.calibrated(model.task.at(tuple(threshold) if isinstance(threshold, list) else threshold))
+    threat = read_threats(subject, dataset, model.task, model.access)[payload["threat"]]
+    radius = threat.radii[payload["radius"]]
+    search = next(each for each in threat.attacks if each.name == payload["attack"])
+    cases = dataset.cases.take(before["row"])
+    outcome = run(
+        search,
+        model,
+        cases,
+        threat.model_at(radius, model.access),
+        seed=str(payload["key"]),
+        choices=choices_of(dataset),
+    )
+    columns: dict[str, Any] = {
+        "row": before["row"],
+        "fooled": outcome.fooled,
+        "scores": outcome.scores,
+        "cost": outcome.cost,
+        "queries": outcome.queries,
+        "passes": outcome.passes,
+        "flat": outcome.flat,
+        "broken": outcome.broken,
+        "violated": outcome.violated,
+        "picture": _pictures(outcome, model, cases, int(payload["pictures"])),
+    }
+    facts = {"dtype": outcome.perturbed.dtype.str, "shape": list(outcome.perturbed.shape[1:])}
+    return Table(columns, facts).to_bytes()
+
+
+def chosen_rows(dataset: Dataset, test: Any, most: int | None, seed: int) -> Any:
+    """Test rows to attack: all, or a stratified share of them that depends on the seed alone."""
+    if most is None or len(test) <= most:
+        return np.sort(test)
+    rng = np.random.Generator(np.random.Philox(seed))
+    order = rng.permutation(len(test))
+    strata = _strata(dataset, test)
+    taken: list[int] = []
+    for stratum in np.unique(strata):
+        members = order[strata[order] == stratum]
+        taken.extend(members[: max(1, round(most * len(members) / len(test)))])
+    return np.sort(test[np.asarray(taken[: max(most, 1)])])
+
+
+def choices_of(dataset: Dataset) -> Any:
+    """[V, C] words that may stand for each word, padded with the word itself; None without synonyms."""
+    if not dataset.synonyms:
+        return None
+    width = max(len(words) for words in dataset.synonyms.values())
+    table = np.repeat(np.arange(len(dataset.space.vocabulary))[:, None], max(width, 1), axis=1)
+    for word, others in dataset.synonyms.items():
+        table[word, : len(others)] = others
+    return table
+
+
+def _strata(dataset: Dataset, rows: Any) -> Any:
+    targets = dataset.cases.targets[rows]
+    if dataset.task == "regression":
+        return np.digitize(targets, np.quantile(targets, [0.25, 0.5, 0.75]))
+    return targets[:, 0] if targets.ndim == 2 else targets
+
+
+def _opened(payload: Payload) -> tuple[Subject, Dataset]:
+    subject = Subject.model_validate(payload["subject"])
+    root = None if payload["root"] is None else Path(payload["root"])
+    dataset = read_dataset(subject, root)
+    if dataset.digest != payload["dataset_digest"]:
+        raise DataError(
+            f"the data set with digest {payload['dataset_digest'][:12]}",
+            f"{dataset.card.name} with {dataset.digest[:12]}",
+            "the files changed since the audit began, or differ on this machine: start again in a new folder",
+        )
+    return subject, dataset
+
+
+def _split(payload: Payload) -> Any:
+    from titer.digest import canonical
+
+    return _split_cached(
+        canonical(payload["subject"]), payload["root"], payload["dataset_digest"], int(payload["seed"])
+    )
+
+
+@lru_cache(maxsize=16)
+def _split_cached(subject: str, root: str | None, digest: str, seed: int) -> Any:
+    import json
+
+    opened, dataset = _opened({"subject": json.loads(subject), "root": root, "dataset_digest": digest})
+    return split_of(opened, dataset, seed, recipe_of(opened) is not None)
+
+
+def _model(payload: Payload, inputs: Inputs) -> Model:
+    from titer.models.checkpoint import from_bytes
+    from titer.models.load import load_model
+
+    subject, dataset = _opened(payload)
+    if payload.get("train"):
+        trained: Model = from_bytes(inputs[payload["train"]])
+        return _renamed(trained, subject, task_of(dataset, subject))
+    held = subject.model.get("object")
+    if held is not None:
+        found: Model = OBJECTS[held]
+        return found
+    return load_model(subject.model, dataset)
+
+
+def _renamed(model: Model, subject: Subject, task: Task) -> Model:
+    model.name = subject.name
+    model.task = task
+    return model
+
+
+def _operating_point(subject: Subject, dataset: Dataset, model: Model, validation: Any) -> tuple[Task, str]:
+    """The task with its threshold, and in words how it was fixed."""
+    from titer.audit.statistics.threshold import choose_threshold
+
+    rule = subject.threshold
+    task = model.task
+    if rule == "default" or not task.two_sided:
+        if rule not in (None, "default"):
+            raise PlanError("no threshold for this task", f"{rule} with {task.kind}", "leave 'threshold' out")
+        return task, "the model's own decision rule"
+    if rule is None:
+        rule = {"percentile": 95.0} if task.kind == "anomaly" else "youden"
+    name, target = (rule, None) if isinstance(rule, str) else next(iter(rule.items()))
+    if not len(validation):
+        raise PlanError(
+            "validation cases to fix a threshold on", "none", "set 'threshold: default' or change the split"
+        )
+    if name == "percentile" and target is not None:
+        target = target / 100
+    scores = task.positive_score(model.predict(dataset.cases.inputs[validation]))
+    sick = dataset.cases.targets[validation] == task.disease
+    found = choose_threshold(sick, scores, rule=name, target=target)
+    below = scores[scores < found.value]
+    # Between the chosen score and the next lower one, so that no rounding can move a case across.
+    value = float((found.value + below.max()) / 2) if len(below) else float(found.value - 1e-9)
+    words = f"{name}" if target is None else f"{name} of {target:g}"
+    return task.at(value), f"{words} on {len(validation)} validation cases"
+
+
+def _counts(dataset: Dataset, parts: Any) -> list[dict[str, Any]]:
+    names = ("normal", "abnormal") if dataset.task == "anomaly" and len(dataset.classes) != 2 else dataset.classes
+    counts = []
+    for label in ("train", "validation", "test"):
+        rows = np.asarray(getattr(parts, label))
+        targets = dataset.cases.targets[rows]
+        per_class = {}
+        if dataset.task in ("classes", "binary", "anomaly"):
+            per_class = {names[k]: int((targets == k).sum()) for k in range(len(names))}
+        elif dataset.task == "multilabel":
+            per_class = {name: int(targets[:, k].sum()) for k, name in enumerate(names)}
+        people = len(np.unique(dataset.cases.patients[rows]))
+        counts.append({"split": label, "n": len(rows), "patients": people, "per_class": per_class})
+    return counts
+
+
+def _pictures(outcome: Any, model: Model, cases: Any, most: int) -> Any:
+    """The first cases that were right before and fooled after, as raw bytes; None for all others."""
+    pictures = np.empty(len(outcome), dtype=object)
+    right = model.task.correct(outcome.clean_scores, cases.targets)
+    for row in np.flatnonzero(right & outcome.fooled)[:most]:
+        pictures[row] = np.ascontiguousarray(outcome.perturbed[row]).tobytes()
+    return pictures
