@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -66,32 +66,43 @@ def same_length(**columns: npt.NDArray[Any]) -> int:
     return next(iter(sizes.values()))
 
 
-def table(values: npt.ArrayLike) -> Floats:
-    """A complete table of outcomes, trials down and methods across: at least 2 of each."""
-    cells = _numeric("the table", values)
-    if cells.ndim != 2 or min(cells.shape) < 2:
-        raise DataError(
-            "a table of at least 2 trials (rows) by 2 methods (columns)",
-            f"shape {cells.shape}",
-            "run more trials, or compare two columns with a paired test",
-        )
-    if not np.isfinite(cells).all():
-        trial, method = np.argwhere(~np.isfinite(cells))[0]
-        raise DataError(
-            "a table without missing cells",
-            f"{cells[trial, method]} in trial {trial}, method {method}",
-            "use the mixed model when cells are missing",
-        )
-    return cells
+def groups(outcomes: Mapping[str, npt.ArrayLike]) -> tuple[tuple[str, ...], list[Floats]]:
+    """The names of at least two methods, and each one's trials; the numbers of trials may differ."""
+    names = tuple(outcomes)
+    if len(names) < 2:
+        raise DataError("at least two methods to compare", f"{list(names)!r}", "pass {name: outcomes of its trials}")
+    return names, [floats(f"outcomes of {name!r}", outcomes[name], at_least=2) for name in names]
 
 
-def method_names(names: Sequence[str] | None, count: int) -> tuple[str, ...]:
-    """The names as given, or 'method 1', 'method 2' and so on."""
-    if names is None:
-        return tuple(f"method {position + 1}" for position in range(count))
-    if len(names) != count or len(set(names)) != count:
-        raise DataError(f"{count} distinct names", f"{list(names)!r}", "give one name per column")
-    return tuple(names)
+def blocks(outcomes: Mapping[str, npt.ArrayLike]) -> tuple[tuple[str, ...], Floats]:
+    """The names of the methods and the complete table (trials, methods) of methods that share their trials."""
+    names, columns = groups(outcomes)
+    sizes = {name: column.size for name, column in zip(names, columns, strict=True)}
+    if len(set(sizes.values())) > 1:
+        raise DataError(
+            "the same trials for every method",
+            f"{sizes}",
+            "use the mixed model when some trials of a method are missing",
+        )
+    return names, np.column_stack(columns)
+
+
+def sparse_blocks(outcomes: Mapping[str, npt.ArrayLike]) -> tuple[tuple[str, ...], Floats]:
+    """Like `blocks`, with NaN in cells that are missing; every method has at least one outcome."""
+    names = tuple(outcomes)
+    columns = [_numeric(f"outcomes of {name!r}", outcomes[name]) for name in names]
+    shapes = {name: column.shape for name, column in zip(names, columns, strict=True)}
+    if len(names) < 2 or len(set(shapes.values())) > 1 or columns[0].ndim != 1:
+        raise DataError(
+            "at least two methods with one entry per trial each", f"{shapes}", "put NaN where an outcome is missing"
+        )
+    table = np.column_stack(columns)
+    if np.isinf(table).any():
+        raise DataError("finite outcomes or NaN", "an infinite one", "remove or repair that entry")
+    empty = [name for name, column in zip(names, columns, strict=True) if np.isnan(column).all()]
+    if empty:
+        raise DataError("at least one outcome of every method", f"none of {empty[0]!r}", "leave that method out")
+    return names, table
 
 
 def fraction(name: str, value: float) -> float:
