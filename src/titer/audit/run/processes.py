@@ -1,0 +1,144 @@
+"""Jobs in several processes of this machine: the default."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import os
+import queue
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+from titer.audit.run.agenda import Agenda
+from titer.audit.run.executor import Executor
+from titer.audit.run.job import Job
+from titer.audit.run.perform import Outcome
+from titer.audit.run.spawning import Nursery
+from titer.audit.run.worker import prepare, work
+from titer.errors import PlanError, StoreError
+
+News = tuple["Slot", Job] | tuple[str, float, float]
+
+
+@dataclass(frozen=True)
+class ProcessExecutor(Executor):
+    """Runs jobs in worker processes that are spawned once, take one job at a time and use one thread each.
+
+    A worker that dies (killed, out of memory) is replaced and its job repeated, up to three times. Workers end with
+    their parent, even if that is killed.
+
+    Arguments
+        workers: how many; by default as many as there are cores that this process may use.
+
+    >>> ProcessExecutor(workers=2)
+    ProcessExecutor(workers=2)
+    """
+
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise PlanError("at least 1 worker", str(self.workers), "give a positive number, or none for all cores")
+
+    def _work(self, agenda: Agenda) -> None:
+        news: queue.SimpleQueue[News] = queue.SimpleQueue()
+        slots = min(self.workers or usable_cores(), len(agenda.open))
+        with _heard(news) as writer, _slots(slots, writer, news) as idle:
+            while agenda.open:
+                while idle and (job := agenda.next()) is not None:
+                    agenda.start(job)
+                    idle.pop().give(job, agenda)
+                match news.get():
+                    case (Slot() as slot, Job() as job):
+                        if slot.settle(job, agenda):
+                            slot.give(job, agenda)
+                        else:
+                            idle.append(slot)
+                    case (str() as key, float() as done, float() as total):
+                        agenda.advance(key, done, total)
+
+
+class Slot:
+    """Room for one worker. A pool of one tells exactly whose job a dead worker had; a common pool fails all jobs."""
+
+    def __init__(self, writer: Connection, news: queue.SimpleQueue[News]) -> None:
+        self._writer = writer
+        self._news = news
+        self._open()
+
+    def _open(self) -> None:
+        self._nursery = Nursery()
+        self._pool = ProcessPoolExecutor(1, mp_context=self._nursery, initializer=prepare, initargs=(self._writer,))
+
+    def give(self, job: Job, agenda: Agenda) -> None:
+        """Starts a job here; the slot and the job come up in the news when it has ended."""
+        self._future: Future[Outcome | StoreError] = self._pool.submit(
+            work, job.key, job.function, job.settings, job.after, str(agenda.store.results)
+        )
+        self._future.add_done_callback(lambda future: self._news.put((self, job)))
+
+    def settle(self, job: Job, agenda: Agenda) -> bool:
+        """Enters what came of the job; True if it is to be given again."""
+        try:
+            outcome = self._future.result()
+        except BrokenProcessPool:
+            reason = self._nursery.obituary()
+            self.close()
+            self._open()
+            return agenda.died(job, reason)
+        if isinstance(outcome, StoreError):
+            raise outcome
+        if outcome.failure is not None:
+            agenda.fail(job, outcome.failure)
+        else:
+            agenda.finish(job, outcome.seconds)
+        return False
+
+    def close(self) -> None:
+        """Ends the worker at once: jobs are pure, so there is nothing to wait for."""
+        self._nursery.kill()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use, which may be fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def _slots(count: int, writer: Connection, news: queue.SimpleQueue[News]) -> Iterator[list[Slot]]:
+    slots = [Slot(writer, news) for _ in range(count)]
+    try:
+        yield list(reversed(slots))
+    finally:
+        for slot in slots:
+            slot.close()
+
+
+@contextmanager
+def _heard(news: queue.SimpleQueue[News]) -> Iterator[Connection]:
+    """The pipe's end for workers; a thread puts what comes out of the other end into the news."""
+    reader, writer = multiprocessing.Pipe(duplex=False)
+
+    def listen() -> None:
+        with contextlib.suppress(EOFError, OSError):
+            while piece := reader.recv_bytes():
+                key, done, total = json.loads(piece)
+                news.put((key, done, total))
+
+    thread = threading.Thread(target=listen, name="titer-news", daemon=True)
+    thread.start()
+    try:
+        yield writer
+    finally:
+        writer.close()
+        thread.join(timeout=5)
+        reader.close()
