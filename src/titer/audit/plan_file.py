@@ -136,10 +136,7 @@ def _set(raw: dict[str, Any], change: str) -> None:
     here: Any = raw
     keys = path.split(".")
     for key in keys[:-1]:
-        if isinstance(here, list):
-            here = _item(here, key, path)
-        else:
-            here = here.setdefault(key, {})
+        here = _item(here, key, path) if isinstance(here, list) else here.setdefault(key, {})
         if not isinstance(here, (dict, list)):
             raise PlanError(f"a group of settings at {key!r}", repr(here), f"correct --set {path}")
     if isinstance(here, list):

@@ -103,7 +103,7 @@ def recipe_of(subject: Subject) -> Recipe | None:
 
 def build(kind: type[Any], settings: Mapping[str, Any], where: str) -> Any:
     """An attack, change or recipe from its settings; an unknown one is refused with the nearest known name."""
-    known = [name for name in inspect.signature(kind).parameters]
+    known = list(inspect.signature(kind).parameters)
     for key in settings:
         if key not in known:
             near = get_close_matches(str(key), known, n=1)

@@ -27,7 +27,7 @@ Inputs = Mapping[str, bytes]
 Payload = Mapping[str, Any]
 
 
-def train(payload: Payload, inputs: Inputs) -> bytes:
+def train(payload: Payload, _inputs: Inputs) -> bytes:
     """Train a reference model for one trial; the checkpoint as safetensors."""
     from titer.models.checkpoint import to_bytes
     from titer.models.training import train as fit

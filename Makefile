@@ -1,0 +1,49 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Both set up what they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test lint types imports check bench reproduce clean help
+
+help:  ## show what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
+
+demo: $(VENV)/.ready  ## set up, audit the embedded models, write out/demo/report.html
+	$(BIN)/titer demo --out out/demo
+
+test: $(VENV)/.tested  ## set up and run all tests
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q
+
+check: lint types imports  ## what reviewers run before they read
+
+lint: $(VENV)/.tested  ## formatting and lint
+	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests
+
+types: $(VENV)/.tested  ## strict type checking
+	$(BIN)/mypy
+
+imports: $(VENV)/.tested  ## imports run one way
+	$(BIN)/lint-imports
+
+reproduce: $(VENV)/.ready  ## the paper's experiments at full scale (hours)
+	$(BIN)/titer reproduce soberano-2025 --scale full --out out/reproduce
+
+clean:  ## remove everything that was made here
+	rm -rf $(VENV) .venv-peers .cache out
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# torch goes first and by its exact version, so that the build for processors is taken, not that for graphics cards.
+$(VENV)/.ready: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) torch==$$(sed -n 's/^torch==//p' constraints.txt)
+	$(PIP) --editable '.[all]'
+	touch $@
+
+$(VENV)/.tested: $(VENV)/.ready scripts/setup-tests.sh
+	$(PIP) --editable '.[all,dev]'
+	sh scripts/setup-tests.sh
+	touch $@

@@ -1,0 +1,15 @@
+#!/bin/sh
+# What the tests need beside Python packages: Chromium for the report, and the peer libraries in an environment of their own.
+set -eu
+cd "$(dirname "$0")/.."
+if ! command -v chromium >/dev/null 2>&1 || ! command -v chromedriver >/dev/null 2>&1; then
+    if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
+        apt-get -qq update
+        DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium chromium-driver >/dev/null
+    else
+        echo "Chromium and its driver are missing: the browser tests will be skipped (install chromium and chromium-driver)" >&2
+    fi
+fi
+if [ -f tests/peers/install.sh ]; then
+    sh tests/peers/install.sh
+fi

@@ -1,0 +1,121 @@
+"""The face in Python: `titer.audit(model, data, plan="chest-xray-quick")`."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from titer.audit.plan import Plan
+from titer.errors import PlanError
+
+if TYPE_CHECKING:
+    from titer.audit.report.schema import Report
+    from titer.cases.dataset import Dataset
+
+
+def audit(
+    model: Any,
+    data: Any,
+    plan: str | Path | Mapping[str, Any] = "quick",
+    *,
+    out: str | Path | None = None,
+    root: str | Path | None = None,
+    **settings: Any,
+) -> Report:
+    """Audit a model on data and return the report.
+
+    Arguments
+        model: a torch module, a scikit-learn estimator, a function of arrays, a `titer.models.model.Model`, the path of
+            a model file, the address of an endpoint, or the name of a reference model such as "t-cnn".
+        data: a `Dataset`, the name of a data set, or the path of a file or folder.
+        plan: the name of a built-in plan (`titer plans` lists them), the path of a plan, or a mapping; what it says of
+            model and data is replaced.
+        out: folder for results, so that a stopped audit resumes; a temporary one if left out.
+        root: folder of data sets that are found by name; TITER_DATA if left out.
+        settings: entries of the plan to override, e.g. `seeds=(0, 1)`, and settings of the model such as
+            `mean=0.5, std=0.25`.
+
+    Returns the report: `report.passed`, `report.save("out/")`.
+
+    >>> report = audit("t-cnn", "chest_phantom", {"titer": 1, "threats": [{"limits": ["4/255"]}], "attacks": ["fgsm"],
+    ...     "model": {"epochs": 1}, "data": {"options": {"cases": 240}}})  # doctest: +SKIP
+    """
+    from titer.audit.driver import opened, run
+    from titer.audit.plan_file import check_plan
+    from titer.audit.run.choose import choose
+    from titer.cases.find import data_root
+
+    raw = _mapping(plan)
+    known = set(Plan.model_fields) | {"threats", "attacks", "threshold", "tolerance", "costs"}
+    raw |= {key: value for key, value in settings.items() if key in known}
+    options = {key: value for key, value in settings.items() if key not in known}
+    spec, dataset = _data(data, raw.get("data", {}), data_root(root))
+    raw["data"] = spec
+    raw["model"] = _model(model, dataset, {**_kept(raw.get("model", {})), **options})
+    made = check_plan(raw)
+    prepared = opened(made, data_root(root))
+    in_memory = any(
+        "object" in subject.model or str(subject.data.path).startswith("memory:") for subject in made.subjects
+    )
+    executor = choose("inline" if in_memory else None)
+    if out is not None:
+        return run(prepared, Path(out), executor)
+    with tempfile.TemporaryDirectory(prefix="titer-") as folder:
+        return run(prepared, Path(folder), executor)
+
+
+def _mapping(plan: str | Path | Mapping[str, Any]) -> dict[str, Any]:
+    import yaml
+
+    from titer.audit.plans import plan_text
+
+    if isinstance(plan, Mapping):
+        return {"titer": 1, **plan}
+    path = Path(plan)
+    text = path.read_text(encoding="utf-8") if path.is_file() else plan_text(str(plan))
+    raw = yaml.safe_load(text)
+    if not isinstance(raw, dict):
+        raise PlanError("a mapping of settings", type(raw).__name__, "begin the plan with 'titer: 1'")
+    if "subjects" in raw:
+        raise PlanError("a plan for one model", "'subjects'", "run it with 'titer audit', or take a plan without them")
+    return raw
+
+
+def _kept(model: Mapping[str, Any]) -> dict[str, Any]:
+    """What a plan says of a model beyond where it is."""
+    return {key: value for key, value in model.items() if key not in ("zoo", "path", "url", "python", "object")}
+
+
+def _data(data: Any, spec: Mapping[str, Any], root: Path | None) -> tuple[dict[str, Any], Dataset]:
+    from titer.audit.subject import OBJECTS
+    from titer.cases.dataset import Dataset
+    from titer.cases.find import find_dataset
+    from titer.registry import DATASETS
+
+    rest = {key: value for key, value in spec.items() if key not in ("name", "path")}
+    if isinstance(data, Dataset):
+        token = f"memory:{data.digest}"
+        OBJECTS[token] = data
+        return {**rest, "path": token}, data
+    where = str(data)
+    found = find_dataset(where, root=root, **rest.get("options", {}))
+    return {**rest, ("name" if where in DATASETS.names() else "path"): where}, found
+
+
+def _model(model: Any, dataset: Dataset, options: dict[str, Any]) -> dict[str, Any]:
+    from titer.audit.subject import OBJECTS
+    from titer.models.load import adapt
+    from titer.registry import MODELS
+
+    if isinstance(model, (str, Path)):
+        text = str(model)
+        name = text.replace("-", "_")
+        if name in MODELS.names():
+            return {"zoo": name, **options}
+        return {("url" if text.startswith(("http://", "https://")) else "path"): text, **options}
+    adapted = adapt(model, dataset, **options)
+    token = f"memory:{adapted.digest}"
+    OBJECTS[token] = adapted
+    return {"object": token, "name": adapted.name}

@@ -1,0 +1,189 @@
+"""Who and what was examined: models, data, threats, attacks, identity."""
+
+from __future__ import annotations
+
+import platform
+import re
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import titer
+from titer.audit.assemble.curves import limit_of
+from titer.audit.report import schema as s
+from titer.audit.results import CellResults, Results
+from titer.audit.subject import recipe_of, settings_of
+
+_PACKAGES = (
+    "numpy", "scipy", "statsmodels", "torch", "scikit-learn", "pyarrow", "safetensors", "onnxruntime", "pydantic",
+)  # fmt: skip
+
+
+def models(results: Results) -> tuple[s.ModelCard, ...]:
+    """One card per subject."""
+    made = []
+    for number, subject in enumerate(results.prepared.plan.subjects):
+        cell = results.of(number)[0]
+        facts, task = cell.trials[0].before.facts, cell.task
+        recipe = recipe_of(subject)
+        trials = len(cell.trials)
+        note = (
+            f"Reference model {recipe.name}, trained here {trials} time(s), once per trial."
+            if recipe is not None
+            else "The model as given; nothing was trained."
+        )
+        made.append(
+            s.ModelCard(
+                name=subject.name,
+                digest=str(facts["model_digest"]),
+                family=recipe.family if recipe is not None else "as given",
+                task=s.Task(
+                    kind="classification" if task.kind in ("classes", "binary") else task.kind,
+                    classes=() if task.kind == "regression" else task.classes,
+                    positive_classes=tuple(task.classes[k] for k in task.positive),
+                    threshold=float(task.threshold) if isinstance(task.threshold, (int, float)) else None,
+                    threshold_source=str(facts["threshold_source"]),
+                    tolerance=task.tolerance,
+                    unit=task.classes[0] if task.kind == "regression" else "",
+                ),
+                access=str(facts["access"]),
+                parameters=facts["parameters"],
+                note=note,
+            )
+        )
+    return tuple(made)
+
+
+def datasets(results: Results) -> tuple[s.DataCard, ...]:
+    """One card per data set; a data set that several subjects share stands once."""
+    made: dict[str, s.DataCard] = {}
+    for number, subject in enumerate(results.prepared.plan.subjects):
+        data = results.prepared.datasets[number]
+        facts = results.of(number)[0].trials[0].before.facts
+        explained = f" Explained in the plan: {subject.data.split.explain}" if subject.data.split.explain else ""
+        made.setdefault(
+            data.card.name,
+            s.DataCard(
+                name=data.card.name,
+                title=data.card.title,
+                license=data.card.licence,
+                citation=data.card.citation,
+                digest=data.digest,
+                n=len(data.cases),
+                patients=len(set(data.cases.patients.tolist())),
+                splits=tuple(s.SplitCount(**part) for part in facts["parts"]),
+                unit=data.space.unit,
+                shape=data.space.shape,
+                groups=tuple(data.cases.groups),
+                leakage=s.LeakageCheck(status="passed", sentence=str(facts["leakage"]) + explained),
+                synthetic=data.card.synthetic,
+                note=" ".join([data.card.subjects, *data.card.cautions]),
+            ),
+        )
+    return tuple(made.values())
+
+
+def threat_names(results: Results) -> dict[tuple[int, str], str]:
+    """The report's identifier of each subject's threats."""
+    return {
+        (number, threat.id): f"{subject.name}/{threat.id}".replace(" ", "-").lower()
+        for number, subject in enumerate(results.prepared.plan.subjects)
+        for threat in results.prepared.threats[number]
+    }
+
+
+def threats(results: Results) -> tuple[s.Threat, ...]:
+    """Every threat as a sentence, at its main limit."""
+    made = []
+    for number in range(len(results.prepared.plan.subjects)):
+        cells = results.of(number)
+        for threat in results.prepared.threats[number]:
+            members = [cell for cell in cells if cell.threat.id == threat.id]
+            if not members:
+                continue
+            first = members[0]
+            access = str(first.trials[0].before.facts["access"])
+            model = threat.model_at(threat.main, access)  # type: ignore[arg-type]
+            limits = sorted(
+                {limit_of(cell).value: limit_of(cell) for cell in members}.values(), key=lambda limit: limit.value
+            )
+            main = next((limit for limit in limits if limit.value == threat.main.value), None)
+            norm = getattr(threat.change, "norm", "")
+            made.append(
+                s.Threat(
+                    id=threat_names(results)[number, threat.id],
+                    sentence=model.sentence(first.dataset.space, first.task),
+                    goal=threat.spec.goal,
+                    knowledge=model.knowledge,
+                    change=f"{threat.spec.change}{', ' + norm if norm else ''}",
+                    limits=tuple(limits),
+                    main_limit=main,
+                )
+            )
+    return tuple(made)
+
+
+def attacks(results: Results) -> tuple[s.AttackCard, ...]:
+    """Every attack with its settings; settings that differ between threats are all listed."""
+    found: dict[str, Any] = {}
+    variants: dict[str, dict[str, Any]] = {}
+    for subject in results.prepared.threats:
+        for threat in subject:
+            for attack in threat.attacks:
+                found.setdefault(attack.name, attack)
+                settings = settings_of(attack)
+                seen = variants.setdefault(attack.name, settings)
+                if seen != settings:
+                    variants[attack.name] = {**seen, f"with {threat.id}": settings}
+    used = {cell.attack for cell in results.cells}
+    return tuple(
+        s.AttackCard(
+            name=name,
+            title=(type(attack).__doc__ or name).strip().splitlines()[0],
+            settings=_plain(variants[name]),
+            reference=attack.reference,
+            control=attack.control,
+        )
+        for name, attack in found.items()
+        if name in used
+    )
+
+
+def identity(results: Results, source: str, plan_file: str) -> s.Identity:
+    """Which audit this is and how to run it again."""
+    plan = results.prepared.plan
+    return s.Identity(
+        title=plan.name,
+        titer_version=titer.__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        plan=s.PlanRecord(name=plan.name, digest=plan.digest, source=source, resolved=plan.model_dump(mode="json")),
+        environment=s.Environment(
+            python=platform.python_version(),
+            platform=f"{platform.system()} {platform.machine()}",
+            threads=1,
+            packages={name: found for name in _PACKAGES if (found := _version(name))},
+        ),
+        seeds=plan.seeds,
+        commands=(
+            s.Command(purpose="run this audit again", command=f"titer audit {plan_file} --out OUT"),
+            s.Command(purpose="run one number again", command=f"titer audit {plan_file} --out OUT --only CELL"),
+            s.Command(purpose="draw this report again", command="titer report OUT"),
+        ),
+    )
+
+
+def command_for(cell: CellResults, plan_file: str) -> str:
+    """The command that runs one cell again."""
+    return f"titer audit {plan_file} --out OUT --only {cell.name}"
+
+
+def _version(name: str) -> str | None:
+    try:
+        found = version(name)
+    except PackageNotFoundError:
+        return None
+    return re.sub(r"[^0-9A-Za-z.+-]", "", found)
+
+
+def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}

@@ -1,0 +1,175 @@
+"""What a cell measured: accuracy, sensitivity, specificity and their shifts, or errors of a regression."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from titer.audit.assemble.numbers import Array, generator, mean, over_trials, share
+from titer.audit.report.schema import (
+    ClassificationMetrics,
+    LabelMetrics,
+    Measure,
+    Metrics,
+    MultiLabelMetrics,
+    RegressionMetrics,
+)
+from titer.audit.results import CellResults, Measured
+from titer.audit.statistics.auroc import auroc
+from titer.audit.statistics.proportions import one_vs_rest
+
+
+def metrics(cell: CellResults, resamples: int) -> Metrics:
+    """All measures of one cell, pooled over its trials."""
+    if cell.task.kind == "regression":
+        return _regression(cell, resamples)
+    if cell.task.kind == "multilabel":
+        return _multilabel(cell, resamples)
+    return _classification(cell, resamples)
+
+
+def area(trials: tuple[Measured, ...], which: str, label: int | None = None) -> Measure | None:
+    """AUROC before or after, per trial by DeLong, over trials by a t interval; None where it does not exist."""
+    found, single = [], None
+    for trial in trials:
+        table = trial.before if which == "before" else trial.after
+        if label is None:
+            actual, scores = trial.sick, trial.task.positive_score(table["scores"])
+        else:
+            actual, scores = trial.targets[:, label] == 1, table["scores"][:, label]
+        if actual is None or min(actual.sum(), (~actual).sum()) < 2:
+            continue
+        several = len(np.unique(trial.patients)) < len(actual)
+        enough = all(len(np.unique(trial.patients[side])) > 1 for side in (actual, ~actual))
+        one = auroc(actual, scores, patients=trial.patients if several and enough else None)
+        found.append(one.value)
+        single = Measure(
+            value=one.value, low=min(one.low, one.value), high=max(one.high, one.value), n=len(actual),
+            method=one.method, unit="score",
+        )  # fmt: skip
+    return over_trials(found, unit="score", n=sum(len(t.targets) for t in trials), single=single)
+
+
+def _classification(cell: CellResults, resamples: int) -> ClassificationMetrics:
+    patients = cell.pooled(lambda t: t.patients)
+    before, after = cell.pooled(lambda t: t.right_before), cell.pooled(lambda t: t.right_after)
+
+    def part(hit: Array, where: Array, name: str) -> Measure | None:
+        return share(hit[where], patients[where], generator(cell.name, name), resamples)
+
+    everyone = np.ones(len(before), dtype=bool)
+    drop = before.astype(float) - after.astype(float)
+    sides = _sides(cell, part)
+    confidence = {
+        "clean": cell.pooled(lambda t: t.task.confidence(t.before["scores"])),
+        "attacked": cell.pooled(lambda t: t.task.confidence(t.after["scores"])),
+    }
+
+    def sure(values: Array, where: Array, name: str) -> Measure | None:
+        return mean(values[where], patients[where], generator(cell.name, name), resamples, unit="proportion")
+
+    return ClassificationMetrics(
+        clean_accuracy=_some(part(before, everyone, "clean")),
+        robust_accuracy=_some(part(after, everyone, "robust")),
+        accuracy_drop=_some(mean(drop, patients, generator(cell.name, "drop"), resamples, unit="points", factor=100)),
+        attack_success_rate=part(~after, before, "asr"),
+        auroc_clean=area(cell.trials, "before"),
+        auroc_attacked=area(cell.trials, "after"),
+        confidence_clean=sure(confidence["clean"], everyone, "confidence clean"),
+        confidence_attacked=sure(confidence["attacked"], everyone, "confidence attacked"),
+        confidence_on_errors=sure(confidence["attacked"], ~after, "confidence on errors"),
+        **sides,
+    )
+
+
+def _sides(cell: CellResults, part: Any) -> dict[str, Measure | None]:
+    """Sensitivity and specificity, of disease where there is one, else averaged over classes."""
+    if any(trial.sick is None for trial in cell.trials):
+        return _macro(cell)
+    sick = cell.pooled(lambda t: np.asarray(t.sick))
+    found: dict[str, Measure | None] = {}
+    for when, called in (
+        ("clean", cell.pooled(lambda t: t.called_before)),
+        ("attacked", cell.pooled(lambda t: t.called_after)),
+    ):
+        found[f"sensitivity_{when}"] = part(called, sick, f"sensitivity {when}")
+        found[f"specificity_{when}"] = part(~called, ~sick, f"specificity {when}")
+        found[f"fnr_{when}"] = part(~called, sick, f"fnr {when}")
+        found[f"fpr_{when}"] = part(called, ~sick, f"fpr {when}")
+    return found
+
+
+def _macro(cell: CellResults) -> dict[str, Measure | None]:
+    found: dict[str, Measure | None] = {}
+    actual = cell.pooled(lambda t: t.targets)
+    for when, decided in (
+        ("clean", cell.pooled(lambda t: t.task.decide(t.before["scores"]))),
+        ("attacked", cell.pooled(lambda t: t.task.decide(t.after["scores"]))),
+    ):
+        known = sorted(set(actual.tolist()))
+        inside = np.isin(decided, known)
+        rates = one_vs_rest(actual, np.where(inside, decided, known[0]), classes=known)
+        for name, rate in (("sensitivity", rates.macro_sensitivity), ("specificity", rates.macro_specificity)):
+            found[f"{name}_{when}"] = Measure(
+                value=rate.value,
+                low=rate.low,
+                high=rate.high,
+                n=rate.n,
+                method=f"macro over {len(known)} classes, {rate.method}",
+            )
+    return found
+
+
+def _regression(cell: CellResults, resamples: int) -> RegressionMetrics:
+    patients = cell.pooled(lambda t: t.patients)
+    unit = cell.dataset.classes[0]
+    errors = {
+        "clean": cell.pooled(lambda t: t.task.decide(t.before["scores"]) - t.targets),
+        "attacked": cell.pooled(lambda t: t.task.decide(t.after["scores"]) - t.targets),
+    }
+    right = {"clean": cell.pooled(lambda t: t.right_before), "attacked": cell.pooled(lambda t: t.right_after)}
+    found: dict[str, Any] = {}
+    for when, error in errors.items():
+        square = _some(mean(error**2, patients, generator(cell.name, "rmse", when), resamples, unit=unit))
+        found[f"rmse_{when}"] = square.model_copy(
+            update={name: float(np.sqrt(max(0.0, getattr(square, name) or 0.0))) for name in ("value", "low", "high")}
+        )
+        found[f"mae_{when}"] = mean(np.abs(error), patients, generator(cell.name, "mae", when), resamples, unit=unit)
+        found[f"within_tolerance_{when}"] = share(
+            right[when], patients, generator(cell.name, "within", when), resamples
+        )
+    was = right["clean"]
+    rate = share(~right["attacked"][was], patients[was], generator(cell.name, "asr"), resamples)
+    return RegressionMetrics(attack_success_rate=rate, **found)
+
+
+def _multilabel(cell: CellResults, resamples: int) -> MultiLabelMetrics:
+    patients = cell.pooled(lambda t: t.patients)
+    labels = tuple(
+        LabelMetrics(
+            label=name, auroc_clean=area(cell.trials, "before", k), auroc_attacked=area(cell.trials, "after", k)
+        )
+        for k, name in enumerate(cell.task.classes)
+    )
+    before, after = cell.pooled(lambda t: t.right_before), cell.pooled(lambda t: t.right_after)
+    return MultiLabelMetrics(
+        macro_auroc_clean=_macro_area([label.auroc_clean for label in labels], len(before)),
+        macro_auroc_attacked=_macro_area([label.auroc_attacked for label in labels], len(before)),
+        exact_match_clean=share(before, patients, generator(cell.name, "exact clean"), resamples),
+        exact_match_attacked=share(after, patients, generator(cell.name, "exact attacked"), resamples),
+        attack_success_rate=share(~after[before], patients[before], generator(cell.name, "asr"), resamples),
+        labels=labels,
+    )
+
+
+def _macro_area(areas: list[Measure | None], n: int) -> Measure:
+    found = [one.value for one in areas if one is not None]
+    value = float(np.mean(found)) if found else 0.5
+    return Measure(value=value, n=n, method=f"mean of {len(found)} findings with both kinds of cases", unit="score")
+
+
+def _some(measure: Measure | None) -> Measure:
+    if measure is None:
+        return Measure(value=0.0, n=0, method="no cases")
+    return measure

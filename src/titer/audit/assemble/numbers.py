@@ -1,0 +1,85 @@
+"""Single numbers of a report: a value with its interval, its n and its method."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from titer.audit.report.schema import Measure
+from titer.audit.statistics.bootstrap import cluster_ratio
+from titer.audit.statistics.proportions import wilson
+
+Array = np.ndarray[Any, Any]
+
+
+def generator(*words: str) -> np.random.Generator:
+    """Random numbers that belong to a place in the report, so that no number depends on another's being there."""
+    seed = int.from_bytes(hashlib.sha256("\0".join(words).encode()).digest()[:8], "little")
+    return np.random.Generator(np.random.Philox(seed))
+
+
+def share(hit: Array, patients: Array, rng: np.random.Generator, resamples: int) -> Measure | None:
+    """A share of cases; None without cases.
+
+    Wilson's interval when every case is a patient of its own, a bootstrap of patients otherwise. Where all cases agree
+    a bootstrap would claim certainty: then Wilson's interval on the number of patients.
+    """
+    n, k = len(hit), int(hit.sum())
+    if n == 0:
+        return None
+    people = len(np.unique(patients))
+    if people == n or k in (0, n):
+        found = wilson(k * people // n if k in (0, n) else k, people)
+        method = "Wilson" if people == n else "Wilson on patients (all cases agree)"
+        return Measure(value=k / n, low=found.low, high=found.high, n=n, k=k, method=method)
+    if people == 1:
+        return Measure(value=k / n, n=n, k=k, method="one patient: no interval")
+    drawn = cluster_ratio(hit.astype(float), patients=patients, rng=rng, resamples=resamples)
+    return Measure(
+        value=k / n,
+        low=min(drawn.low, k / n),
+        high=max(drawn.high, k / n),
+        n=n,
+        k=k,
+        method=_words(drawn.method, resamples),
+    )
+
+
+def mean(
+    values: Array, patients: Array, rng: np.random.Generator, resamples: int, *, unit: str, factor: float = 1.0
+) -> Measure | None:
+    """A mean over cases, e.g. of costs or confidences; a bootstrap of patients gives the interval."""
+    keep = np.isfinite(values)
+    values, patients = values[keep] * factor, patients[keep]
+    if len(values) == 0:
+        return None
+    value = float(values.mean())
+    if len(np.unique(patients)) < 2 or np.ptp(values) == 0:
+        return Measure(value=value, low=value, high=value, n=len(values), method="all cases agree", unit=unit)
+    drawn = cluster_ratio(values, patients=patients, rng=rng, resamples=resamples)
+    low, high = min(drawn.low, value), max(drawn.high, value)
+    return Measure(value=value, low=low, high=high, n=len(values), method=_words(drawn.method, resamples), unit=unit)
+
+
+def over_trials(values: Sequence[float], *, unit: str, n: int, single: Measure | None = None) -> Measure | None:
+    """A mean over trials with a t interval; with one trial its own measure."""
+    found = np.asarray([value for value in values if np.isfinite(value)])
+    if len(found) == 0:
+        return None
+    if len(found) == 1:
+        return single or Measure(value=float(found[0]), n=n, method="one trial", unit=unit)
+    from scipy.stats import t
+
+    center = float(found.mean())
+    half = float(t.ppf(0.975, len(found) - 1) * found.std(ddof=1) / np.sqrt(len(found)))
+    low, high = center - half, center + half
+    if unit in ("proportion", "score"):
+        low, high = max(0.0, low), min(1.0, high)
+    return Measure(value=center, low=low, high=high, n=n, method=f"t interval over {len(found)} trials", unit=unit)
+
+
+def _words(method: str, resamples: int) -> str:
+    return f"patient-clustered bootstrap, {resamples:,} resamples" if "bootstrap" in method else method

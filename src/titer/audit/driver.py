@@ -1,0 +1,78 @@
+"""The driver: a plan becomes jobs, jobs become results in a folder, results become a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from titer.audit.plan import Plan
+from titer.errors import StoreError
+
+if TYPE_CHECKING:
+    from titer.audit.jobs import Prepared
+    from titer.audit.report.schema import Report
+    from titer.audit.run.events import Event
+    from titer.audit.run.executor import Executor
+
+RESULTS = "results"
+
+
+def opened(plan: Plan, root: Path | None, only: str | None = None) -> Prepared:
+    """Everything a plan names, opened and found to fit; what cannot run is refused here."""
+    from titer.audit.assemble.verdict import check_rules
+    from titer.audit.jobs import only as restricted
+    from titer.audit.jobs import prepare
+    from titer.audit.subject import renamed
+
+    named = renamed(plan)
+    check_rules(named.fail_if, (subject.name for subject in named.subjects))
+    prepared = prepare(named, root)
+    return prepared if only is None else restricted(prepared, only)
+
+
+def run(
+    prepared: Prepared,
+    out: Path,
+    executor: Executor,
+    *,
+    source: str = "",
+    plan_file: str = "PLAN.yaml",
+    on_event: Callable[[Event], None] | None = None,
+) -> Report:
+    """Do all work that is not done yet and make the report.
+
+    Results are kept in `out/results`, one file per job; a run that was stopped goes on where it stood. The report is
+    returned and not written.
+    """
+    from titer.audit.assemble.draft import assemble
+    from titer.audit.results import collect
+    from titer.audit.run.events import ignore
+    from titer.audit.run.store import Store
+
+    store = Store(folder(out) / RESULTS)
+    executor.run(prepared.jobs, store, on_event or ignore)
+    return assemble(collect(prepared, store.get), source=source, plan_file=plan_file)
+
+
+def folder(out: Path) -> Path:
+    """The folder for results, made if it is not there."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError("a folder to write to", f"{out.name}: {error.strerror}", "choose another --out") from error
+    return out
+
+
+def write(report: Report, out: Path, source: str = "") -> tuple[Path, Path]:
+    """Write `report.json` and `report.html` (and the plan's text as `plan.yaml`) into a folder."""
+    from titer.audit.report.files import write_whole
+    from titer.audit.report.render import render_html
+
+    made = folder(out)
+    if source:
+        write_whole(made / "plan.yaml", source)
+    data = report.save(made / "report.json")
+    page = made / "report.html"
+    write_whole(page, render_html(report))
+    return data, page

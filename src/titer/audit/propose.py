@@ -1,0 +1,164 @@
+"""A first plan for a model and data nobody has audited before: units and limits that suit the kind of case."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from titer.errors import PlanError
+
+if TYPE_CHECKING:
+    from titer.cases.dataset import Dataset
+    from titer.models.model import Access
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """One threat of a proposed plan.
+
+    Arguments
+        change, norm: what may change. limits: as written in the plan. main: the one the summary speaks of.
+        words: the comment behind them.
+    """
+
+    change: str
+    norm: str
+    limits: tuple[str, ...]
+    main: str
+    words: str
+
+
+def propose(dataset: Dataset, access: Access) -> Proposal:
+    """Limits for a kind of case, in its unit.
+
+    Images: 1 to 8 grey levels of 255. ECG: 0.01 to 0.1 mV (a small square of ECG paper is 0.1 mV). EEG: 1 to 10 uV.
+    Tables: 0.05 to 0.5 standard deviations. Notes: one to five words where synonyms are known, else the embedding. Anything
+    else: 0.5 to 4 % of its range.
+    """
+    space = dataset.space
+    if space.kind == "tokens":
+        if dataset.synonyms:
+            return Proposal("substitution", "", ("1", "2", "5"), "2", "words replaced by synonyms")
+        if access != "gradients":
+            raise PlanError(
+                "synonyms, or a model that gives gradients, to attack notes",
+                f"{dataset.card.name} without synonyms and a model that gives {access}",
+                "add synonyms to the data set (data.options)",
+            )
+        return Proposal("embedding", "l2", ("0.5", "1", "2", "4"), "2", "an upper bound on any rewording")
+    if space.kind == "table" and space.radius_unit == "SD":
+        return Proposal("additive", "linf", ("0.05", "0.1", "0.25", "0.5"), "0.25", "SD of each feature")
+    unit = space.unit.casefold()
+    if space.kind == "signal" and unit == "mv":
+        return Proposal(
+            "additive", "linf", ("0.01", "0.02", "0.05", "0.1"), "0.05", "mV; a small square of ECG paper is 0.1"
+        )
+    if space.kind == "signal" and unit in ("uv", "µv", "μv"):
+        return Proposal("additive", "linf", ("1", "2", "5", "10"), "5", "microvolts")
+    width = float(np.max(np.asarray(space.high) - np.asarray(space.low)))
+    if space.kind in ("image", "volume") and width <= 1.0 + 1e-9:
+        return Proposal("additive", "linf", ("1/255", "2/255", "4/255", "8/255"), "4/255", space.unit)
+    steps = tuple(f"{width * part:.3g}" for part in (0.005, 0.01, 0.02, 0.04))
+    return Proposal("additive", "linf", steps, steps[2], f"{space.unit}; 0.5 to 4 % of the range")
+
+
+def attacks_for(access: Access) -> str:
+    """Attacks that an attacker with this knowledge can run, and the control."""
+    return {"gradients": "[fgsm, pgd, noise]", "scores": "[square, noise]", "labels": "[random_search, noise]"}[access]
+
+
+def propose_plan(model: str, data: str, *, root: Path | None, settings: dict[str, Any], options: dict[str, Any]) -> str:
+    """Open a model and data, ask the model two cases, and write a plan that fits both.
+
+    Arguments
+        model: path, address, `module:function` or name of a reference model. data: name or path.
+        root: folder of data sets. settings, options: further entries of `model:` and `data.options:`.
+    """
+    from titer.cases.find import find_dataset
+    from titer.models.load import load_model
+
+    dataset = find_dataset(data, root=root, **options)
+    address = _address(model)
+    if "zoo" in address:
+        return plan_for(model, data, dataset, "gradients", settings=settings, options=options)
+    opened = load_model({**address, **settings}, dataset)
+    opened.predict(dataset.cases.inputs[:2])
+    return plan_for(model, data, dataset, opened.access, settings=settings, options=options)
+
+
+def plan_for(
+    model: str, data: str, dataset: Dataset, access: Access, *, settings: dict[str, Any], options: dict[str, Any]
+) -> str:
+    """Text of a plan of at most 15 lines that `titer audit` accepts as it is."""
+    found = propose(dataset, access)
+    where: dict[str, Any] = {"name" if _is_name(data) else "path": data, **({"options": options} if options else {})}
+    people = len(set(dataset.cases.patients.tolist()))
+    norm = f", norm: {found.norm}" if found.norm else ""
+    threshold = _threshold(dataset)
+    lines = [
+        f"# {dataset.card.title}: {dataset.space.describe()}",
+        "titer: 1",
+        f"name: {_quoted(f'Audit of {Path(model).name or model}')}",
+        f"data: {_flow(where)}  # {len(dataset.cases)} cases, {people} patients",
+        f"model: {_flow({**_address(model), **settings})}",
+        f"threats:  # {found.words}",
+        f"  - {{change: {found.change}{norm}, limits: [{', '.join(found.limits)}], main: {found.main}}}",
+        f"attacks: {attacks_for(access)}  # the model gives {access}",
+        *([f"threshold: {threshold}  # operating point, fixed on validation cases"] if threshold else []),
+        *(["tolerance: " + f"{_tolerance(dataset):.3g}  # an error above this is wrong: set what is clinical"]
+          if dataset.task == "regression" else []),
+        "seeds: [0]  # one trial per seed; five or more for statements about training and splits",
+        f'fail_if: ["{_rule(dataset)} at {found.limits[0]}"]',
+    ]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def _address(model: str) -> dict[str, Any]:
+    from titer.registry import MODELS
+
+    if model.replace("-", "_") in MODELS.names():
+        return {"zoo": model.replace("-", "_")}
+    if model.startswith(("http://", "https://")):
+        return {"url": model}
+    if ":" in model and not Path(model).exists():
+        return {"python": model}
+    return {"path": model}
+
+
+def _is_name(data: str) -> bool:
+    from titer.registry import DATASETS
+
+    return data in DATASETS.names()
+
+
+def _threshold(dataset: Dataset) -> str:
+    if dataset.task == "anomaly":
+        return "{percentile: 95}"
+    return "youden" if dataset.task == "classes" and len(dataset.classes) == 2 else ""
+
+
+def _tolerance(dataset: Dataset) -> float:
+    return float(np.std(dataset.cases.targets.astype(float)))
+
+
+def _rule(dataset: Dataset) -> str:
+    return (
+        "mae > 1e9"
+        if dataset.task == "regression"
+        else "macro_auroc < 0.5"
+        if dataset.task == "multilabel"
+        else "robust_accuracy < 0.5"
+    )
+
+
+def _flow(options: dict[str, Any]) -> str:
+    return "{" + ", ".join(f"{key}: {_quoted(value)}" for key, value in options.items()) + "}"
+
+
+def _quoted(value: Any) -> str:
+    import yaml
+
+    return yaml.safe_dump(value, default_flow_style=True, width=1000).strip().removesuffix("...").strip()

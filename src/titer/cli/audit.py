@@ -1,0 +1,139 @@
+"""`titer audit` and `titer demo`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from titer.audit.jobs import Prepared
+    from titer.audit.report.schema import Report
+
+
+@click.command()
+@click.argument("plan", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for results and report.")
+@click.option("--data", type=click.Path(path_type=Path), help="Folder of data sets (default: TITER_DATA).")
+@click.option("--set", "changes", multiple=True, metavar="A.B=C", help="Override a setting of the plan.")
+@click.option("--dry-run", is_flag=True, help="Check everything, list the trials, run nothing.")
+@click.option("--only", metavar="CELL", help="Run one cell and print its numbers; the report is not written.")
+@click.option("--scheduler", help="inline, processes (default), tcp://127.0.0.1:PORT or tls://HOST:PORT.")
+@click.option("--workers", type=int, help="Local processes (default: one per core).")
+@click.option("--tls-ca", type=click.Path(path_type=Path), help="CA certificate of the cluster.")
+@click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate of this client.")
+@click.option("--tls-key", type=click.Path(path_type=Path), help="Key of this client.")
+def audit(
+    plan: Path,
+    out: Path,
+    data: Path | None,
+    changes: tuple[str, ...],
+    dry_run: bool,
+    only: str | None,
+    scheduler: str | None,
+    workers: int | None,
+    tls_ca: Path | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+) -> int:
+    """Attack a model as PLAN says, and write report.json and report.html into a folder.
+
+    PLAN is a file, or the name of a plan that comes with Titer. A run that was stopped goes on where it stood. The
+    exit code is 0 if the limits of the plan held, 1 if one was broken, 2 if the audit could not run.
+    """
+    from titer.audit.plan import load_plan
+    from titer.audit.plan_file import parse_plan
+    from titer.audit.plans import plan_names, plan_text
+    from titer.audit.run.choose import choose
+    from titer.cases.find import data_root
+
+    if not plan.exists() and str(plan) in plan_names():
+        source = plan_text(str(plan))
+        made = parse_plan(source, changes, str(plan))
+    else:
+        made, source = load_plan(plan, changes)
+    executor = choose(scheduler, workers, ca=tls_ca, cert=tls_cert, key=tls_key)
+    from titer.audit.driver import opened
+
+    prepared = opened(made, data_root(data), only)
+    if dry_run:
+        _list(prepared)
+        return 0
+    return _finish(prepared, out, executor, source, plan.name, write=only is None)
+
+
+@click.command()
+@click.option("--out", type=click.Path(path_type=Path), default=Path("out/demo"), show_default=True)
+@click.option("--data", type=click.Path(path_type=Path), help="Folder of data sets (default: TITER_DATA).")
+def demo(out: Path, data: Path | None) -> int:
+    """Audit what comes with Titer: real biopsies, chest phantom, simulated ECG; real X-rays where DATA has them."""
+    from titer.audit.demo import demo_plan
+    from titer.audit.driver import opened
+    from titer.audit.run.choose import choose
+    from titer.cases.find import data_root
+
+    root = data_root(data)
+    plan, source = demo_plan(root)
+    _finish(opened(plan, root), out, choose(), source, "demo", write=True)
+    return 0
+
+
+def _finish(prepared: Prepared, out: Path, executor: object, source: str, plan_file: str, *, write: bool) -> int:
+    from titer.audit.driver import run
+    from titer.audit.driver import write as written
+    from titer.audit.run.display import Display
+
+    with Display() as display:
+        report = run(
+            prepared, out, executor, source=source, plan_file=plan_file, on_event=display  # type: ignore[arg-type]
+        )  # fmt: skip
+    _print(report)
+    if write:
+        data, page = written(report, out, source)
+        click.echo(f"\nReport: {page}\nNumbers: {data}")
+    return 0 if report.passed else 1
+
+
+def _list(prepared: Prepared) -> None:
+    click.echo(f"{len(prepared.trials)} trials in {len(prepared.jobs)} jobs; nothing was run.")
+    for job in prepared.jobs:
+        click.echo(f"  {job.key[:12]}  {job.label}")
+
+
+def _print(report: Report) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=report.identity.title, title_justify="left", header_style="bold")
+    for name in ("model", "attack", "limit"):
+        table.add_column(name)
+    for name in ("n", "clean", "under attack", "95 % interval", "drop"):
+        table.add_column(name, justify="right")
+    for cell in report.cells:
+        found = cell.metrics
+        if found.kind == "classification":
+            clean, robust = found.clean_accuracy, found.robust_accuracy
+            span = f"{robust.low:.3f}-{robust.high:.3f}" if robust.low is not None and robust.high is not None else ""
+            table.add_row(
+                cell.model, cell.attack, f"{cell.limit.label} {cell.limit.unit}", str(cell.n_cases), f"{clean.value:.3f}",
+                f"{robust.value:.3f}", span, f"{found.accuracy_drop.value:.1f}",
+            )  # fmt: skip
+        elif found.kind == "regression":
+            table.add_row(
+                cell.model, cell.attack, f"{cell.limit.label} {cell.limit.unit}", str(cell.n_cases),
+                f"MAE {found.mae_clean.value:.3g}", f"MAE {found.mae_attacked.value:.3g}", "", "",
+            )  # fmt: skip
+    console = Console(width=None if os.environ.get("COLUMNS") or os.isatty(1) else 110)
+    console.print(table)
+    failed = [trap.name for trap in report.traps if trap.status == "failed"]
+    console.print(
+        f"Traps: {len(report.traps) - len(failed)} of {len(report.traps)} not sprung"
+        + (f"; sprung: {', '.join(failed)}" if failed else "")
+    )
+    for rule in report.limits.rules:
+        console.print(
+            f"{rule.status}: {rule.rule}" + ("" if rule.measured is None else f" (measured {rule.measured:.3f})")
+        )
+    console.print(report.summary.headline.text)
