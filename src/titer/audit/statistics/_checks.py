@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,6 +13,8 @@ from titer.errors import DataError, PlanError
 Floats: TypeAlias = npt.NDArray[np.float64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 Integers: TypeAlias = npt.NDArray[np.int64]
+
+INDEPENDENT = "assumes independent trials"
 
 
 def floats(name: str, values: npt.ArrayLike, *, at_least: int = 1) -> Floats:
@@ -72,6 +74,17 @@ def groups(outcomes: Mapping[str, npt.ArrayLike]) -> tuple[tuple[str, ...], list
     if len(names) < 2:
         raise DataError("at least two methods to compare", f"{list(names)!r}", "pass {name: outcomes of its trials}")
     return names, [floats(f"outcomes of {name!r}", outcomes[name], at_least=2) for name in names]
+
+
+def summary(means: npt.ArrayLike, sds: npt.ArrayLike, n: int | Sequence[int]) -> tuple[Floats, Floats, Floats]:
+    """Means, standard deviations and numbers of trials (methods,) of a published table."""
+    mean, sd = floats("means", means, at_least=2), floats("sds", sds, at_least=2)
+    size = _numeric("n", n)
+    size = np.full(mean.size, size) if size.ndim == 0 else size
+    same_length(means=mean, sds=sd, n=size)
+    if sd.min() < 0 or size.min() < 2:
+        raise DataError("standard deviations >= 0 of at least 2 trials", f"sds {sd}, n {size}", "check the table")
+    return mean, sd, size
 
 
 def blocks(outcomes: Mapping[str, npt.ArrayLike]) -> tuple[tuple[str, ...], Floats]:

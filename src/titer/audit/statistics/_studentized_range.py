@@ -1,8 +1,8 @@
 """The distribution of the studentized range, which every comparison of all pairs of means needs.
 
 Formula: with W(r) = k * integral phi(z) (Phi(z) - Phi(z - r))^(k-1) dz, the range of k standard normal values, and
-S the chi distribution over sqrt(df), P(Q <= q) = E W(q S). Both integrals by Gauss-Legendre. scipy has the same distribution
-but takes a tenth of a second for one quantile; this takes a thousandth, and agrees to eight decimals.
+S the chi distribution over sqrt(df), P(Q <= q) = E W(q S). Both integrals by Gauss-Legendre. scipy has the same
+distribution but takes a tenth of a second for one quantile; this takes a thousandth, and agrees to eight decimals.
 Source: Copenhaver and Holland 1988 (doi 10.1080/00949658808811082).
 """
 

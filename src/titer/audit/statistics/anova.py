@@ -23,11 +23,9 @@ from scipy.special import ncfdtrinc
 from scipy.stats import f as fisher
 from statsmodels.stats.oneway import anova_oneway
 
-from titer.audit.statistics._checks import Floats, blocks, floats, fraction, groups, same_length
+from titer.audit.statistics._checks import INDEPENDENT, Floats, blocks, fraction, groups, summary
 from titer.audit.statistics._result import Result, interval, number, p_value
 from titer.errors import DataError
-
-INDEPENDENT = "assumes independent trials"
 
 
 @dataclass(frozen=True)
@@ -91,11 +89,7 @@ def one_way_from_summary(
     33.79
     """
     fraction("confidence", confidence)
-    mean, sd = floats("means", means, at_least=2), floats("sds", sds, at_least=2)
-    size = np.broadcast_to(np.asarray(n, dtype=np.float64), mean.shape)
-    same_length(means=mean, sds=sd)
-    if sd.min() < 0 or size.min() < 2:
-        raise DataError("standard deviations >= 0 of at least 2 trials", f"sds {sd}, n {size}", "check the table")
+    mean, sd, size = summary(means, sds, n)
     between = float((size * (mean - (size * mean).sum() / size.sum()) ** 2).sum())
     error = float(((size - 1) * sd**2).sum())
     k, total = mean.size, int(size.sum())

@@ -4,7 +4,7 @@ Formula: AUROC = mean over pairs of [x > y] + [x = y]/2, with x a diseased and y
 values V10 of each diseased case (share of healthy it beats) and V01 of each healthy case (share of diseased that beat
 it), Var = S10/m + S01/n. Where a patient has several cases the deviations are added up by patient first (Obuchowski),
     Var = S10/M^2 + S01/N^2 + 2 S11/(M N), over M diseased and N healthy cases,
-which is DeLong's variance exactly when every patient has one case. Midranks make it O(n log n).
+which is DeLong's variance exactly when every patient has one case. Sorting makes it O(n log n).
 Interval: on the logit scale, so that it stays within 0 and 1. Where the variance is zero (perfect separation, all
 scores equal) that scale says nothing, and the exact binomial limits over min(m, n) disjoint pairs are given instead:
 those pairs are independent, so a perfect ranking has probability at most AUROC^min(m, n).
@@ -19,8 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit, logit
-from scipy.stats import beta, norm, rankdata
+from scipy.special import betaincinv, expit, logit, ndtr, ndtri
 
 from titer.audit.statistics._checks import Bools, Floats, bools, fraction, labels, same_length
 from titer.audit.statistics._result import Result, interval, number, p_value
@@ -148,7 +147,7 @@ def compare_auroc(
     gap = _Placement(one.value - two.value, one.diseased - two.diseased, one.healthy - two.healthy)
     se = math.sqrt(_variance(gap, cases))
     z, p = _wald(gap.value, se)
-    half = float(norm.ppf(0.5 + confidence / 2)) * se
+    half = float(ndtri(0.5 + confidence / 2)) * se
     return AurocDifference(
         _area(one, cases, confidence),
         _area(two, cases, confidence),
@@ -193,17 +192,22 @@ def _scores(name: str, values: npt.ArrayLike, cases: _Cases) -> Floats:
 
 
 def _place(cases: _Cases, scores: Floats) -> _Placement:
-    """Sun and Xu's midranks: a case's rank among all, less its rank in its own class, counts the others it beats."""
     x, y = scores[cases.diseased], scores[~cases.diseased]
-    ranks = rankdata(np.concatenate([x, y]))
-    beats = (ranks[: x.size] - rankdata(x)) / y.size
-    beaten = 1.0 - (ranks[x.size :] - rankdata(y)) / x.size
-    value = float(beats.mean())
+    wins = _doubled_wins(x, y)
+    beats, beaten = wins / (2 * y.size), 1.0 - _doubled_wins(y, x) / (2 * x.size)
+    # In whole numbers first, so that equal rankings are equal to the last bit.
+    value = int(wins.sum()) / (2 * x.size * y.size)
     return _Placement(
         value,
         _by_patient(beats - value, cases, cases.diseased),
         _by_patient(beaten - value, cases, ~cases.diseased),
     )
+
+
+def _doubled_wins(values: Floats, others: Floats) -> npt.NDArray[np.intp]:
+    """Twice the number of others below each value, ties half: Sun and Xu's difference of midranks, by two searches."""
+    ordered = np.sort(others)
+    return np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")
 
 
 def _by_patient(values: Floats, cases: _Cases, chosen: Bools) -> Floats:
@@ -223,7 +227,7 @@ def _area(placed: _Placement, cases: _Cases, confidence: float) -> Auroc:
     se = math.sqrt(_variance(placed, cases))
     if se > 1e-12 and 0.0 < placed.value < 1.0:
         center = float(logit(placed.value))
-        half = float(norm.ppf(0.5 + confidence / 2)) * se / (placed.value * (1 - placed.value))
+        half = float(ndtri(0.5 + confidence / 2)) * se / (placed.value * (1 - placed.value))
         low, high = float(expit(center - half)), float(expit(center + half))
         method = f"{cases.name}, logit scale"
     else:
@@ -235,13 +239,13 @@ def _area(placed: _Placement, cases: _Cases, confidence: float) -> Auroc:
 
 def _exact(value: float, pairs: int, alpha: float) -> tuple[float, float]:
     wins = value * pairs
-    low = 0.0 if wins <= 0 else float(beta.ppf(alpha / 2, wins, pairs - wins + 1))
-    high = 1.0 if wins >= pairs else float(beta.ppf(1 - alpha / 2, wins + 1, pairs - wins))
+    low = 0.0 if wins <= 0 else float(betaincinv(wins, pairs - wins + 1, alpha / 2))
+    high = 1.0 if wins >= pairs else float(betaincinv(wins + 1, pairs - wins, 1 - alpha / 2))
     return low, high
 
 
 def _wald(difference: float, se: float) -> tuple[float, float]:
     if se > 1e-12:
         z = difference / se
-        return z, float(2 * norm.sf(abs(z)))
+        return z, float(2 * ndtr(-abs(z)))
     return (0.0, 1.0) if abs(difference) < 1e-12 else (math.nan, math.nan)

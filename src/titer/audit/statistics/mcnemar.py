@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from titer.audit.statistics._checks import bools, fraction, labels, same_length
 from titer.audit.statistics._result import Result, interval, number, p_value
@@ -71,8 +71,8 @@ n = 34 cases, exact McNemar)
         raise DataError("counts b, c >= 0 with b + c <= n", f"b={b}, c={c}, n={size}", "count each case once")
     p = two_sided(np.ones(b + c, dtype=np.int64), b - c)
     alpha = 1 - confidence
-    low = 0.0 if b == 0 else float(beta.ppf(alpha / 2, b, c + 1))
-    high = 1.0 if c == 0 else float(beta.ppf(1 - alpha / 2, b + 1, c))
+    low = 0.0 if b == 0 else float(betaincinv(b, c + 1, alpha / 2))
+    high = 1.0 if c == 0 else float(betaincinv(b + 1, c, 1 - alpha / 2))
     share = b / (b + c) if b + c else math.nan
     return McNemar(b, c, share, low, high, p, size, confidence, "exact McNemar")
 

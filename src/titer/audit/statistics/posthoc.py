@@ -15,14 +15,13 @@ Holm 1979 (Scandinavian Journal of Statistics 6, 65-70).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-import numpy as np
 import numpy.typing as npt
 
-from titer.audit.statistics._checks import blocks, fraction, groups
+from titer.audit.statistics._checks import INDEPENDENT, blocks, fraction, groups, summary
 from titer.audit.statistics._result import Result, number, p_value
 from titer.audit.statistics._studentized_range import quantile, upper_tail
 from titer.audit.statistics.multiplicity import adjust
@@ -81,23 +80,48 @@ def tukey(outcomes: Mapping[str, npt.ArrayLike], *, confidence: float = 0.95) ->
     >>> print(tukey({"A": [88.0, 90.0, 87.0], "B": [82.0, 83.0, 82.0]}))
     A - B 6 (3.382 to 8.618; p = 0.00313) (joint 95 % CIs; n = 6 outcomes, Tukey HSD; assumes independent trials)
     """
-    fraction("confidence", confidence)
     names, columns = groups(outcomes)
-    sizes = np.array([column.size for column in columns])
-    df = int(sizes.sum()) - len(names)
-    error = sum(float(((column - column.mean()) ** 2).sum()) for column in columns) / df
+    return tukey_from_summary(
+        names,
+        [float(column.mean()) for column in columns],
+        [float(column.std(ddof=1)) for column in columns],
+        [column.size for column in columns],
+        confidence=confidence,
+    )
+
+
+def tukey_from_summary(
+    names: Sequence[str],
+    means: npt.ArrayLike,
+    sds: npt.ArrayLike,
+    n: int | Sequence[int],
+    *,
+    confidence: float = 0.95,
+) -> Contrasts:
+    """Tukey's test from a published table of means and standard deviations.
+
+    Arguments: names, means, sds (methods,); n trials per method, one number for all or one each.
+    Refuses fewer than two methods, negative deviations, or fewer than two trials (DataError).
+
+    >>> print(tukey_from_summary(["A", "B"], [89.0, 82.0], [1.3, 1.2], 5).contrasts[0])
+    A - B 7 (5.175 to 8.825; p < 0.0001)
+    """
+    fraction("confidence", confidence)
+    mean, sd, sizes = summary(means, sds, n)
+    df = int(sizes.sum()) - mean.size
+    error = float(((sizes - 1) * sd**2).sum()) / df
     contrasts = [
         range_contrast(
             (names[i], names[j]),
-            float(columns[i].mean() - columns[j].mean()),
+            float(mean[i] - mean[j]),
             math.sqrt(error / 2 * (1 / sizes[i] + 1 / sizes[j])),
-            methods=len(names),
+            methods=mean.size,
             df=df,
             confidence=confidence,
         )
-        for i, j in combinations(range(len(names)), 2)
+        for i, j in combinations(range(mean.size), 2)
     ]
-    return Contrasts(tuple(contrasts), int(sizes.sum()), confidence, "Tukey HSD", "assumes independent trials")
+    return Contrasts(tuple(contrasts), int(sizes.sum()), confidence, "Tukey HSD", INDEPENDENT)
 
 
 def tukey_blocked(outcomes: Mapping[str, npt.ArrayLike], *, confidence: float = 0.95) -> Contrasts:
@@ -149,7 +173,7 @@ def games_howell(outcomes: Mapping[str, npt.ArrayLike], *, confidence: float = 0
             )
         )
     n = sum(column.size for column in columns)
-    return Contrasts(tuple(contrasts), n, confidence, "Games-Howell", "assumes independent trials")
+    return Contrasts(tuple(contrasts), n, confidence, "Games-Howell", INDEPENDENT)
 
 
 def paired_contrasts(outcomes: Mapping[str, npt.ArrayLike], *, confidence: float = 0.95) -> Contrasts:
