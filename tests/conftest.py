@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
-
-@pytest.fixture(autouse=True)
-def _seeds_for_examples(doctest_namespace: dict[str, object]) -> None:
-    """Nothing is seeded globally: tests and examples pass their generators."""
+# No timed test, and no test that another run would decide otherwise.
+settings.register_profile("titer", deadline=None, derandomize=True)
+settings.load_profile("titer")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,107 @@
+"""Plans: what is accepted, and that each mistake is named with its line and remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from titer.audit.plan import Plan
+from titer.audit.plan_file import check_plan, parse_plan, read_plan
+from titer.audit.plans import plan_names, plan_text
+from titer.audit.subject import renamed
+from titer.errors import PlanError
+
+PLAN = """\
+titer: 1
+data: {name: chest_phantom}
+model: {zoo: t_cnn}
+threats:
+  - change: additive
+    norm: linf
+    limits: [1/255, 4/255]
+"""
+
+
+def test_a_short_plan_has_one_subject() -> None:
+    plan = parse_plan(PLAN)
+    assert len(plan.subjects) == 1
+    assert plan.subjects[0].attacks == ("fgsm", "pgd", "noise")
+
+
+def test_shared_settings_hold_for_every_subject_that_says_nothing() -> None:
+    plan = parse_plan(PLAN + "subjects:\n  - {name: a}\n  - {name: b, attacks: [pgd]}\n")
+    assert [subject.attacks for subject in plan.subjects] == [("fgsm", "pgd", "noise"), ("pgd",)]
+    assert plan.subjects[1].data.name == "chest_phantom"
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "line", "remedy"),
+    [
+        (PLAN.replace("threats:", "threatz:"), "'threatz'", "line 4", "did you mean 'threats'"),
+        (PLAN.replace("norm:", "nrom:"), "'nrom'", "line 6", "did you mean 'norm'"),
+        (PLAN.replace("{name:", "{nmae:"), "'nmae'", "line 2", "did you mean 'name'"),
+        (PLAN + "seeds: [0, 0]\n", "[0, 0]", "line 8", "correct"),
+        (PLAN.replace("titer: 1", "titer: 2"), "2", "line 1", "correct"),
+        (PLAN.replace("limits: [1/255, 4/255]", "limits: []"), "[]", "line 7", "correct"),
+        (PLAN + "gallery: many\n", "many", "line 8", "correct"),
+    ],
+)
+def test_a_mistake_is_named_with_its_line(text: str, found: str, line: str, remedy: str) -> None:
+    with pytest.raises(PlanError) as caught:
+        parse_plan(text)
+    assert found in str(caught.value)
+    assert line in str(caught.value)
+    assert remedy in str(caught.value)
+
+
+def test_what_is_no_plan_is_refused(tmp_path: Path) -> None:
+    for text in ("[1, 2]", "titer: [", "just words"):
+        with pytest.raises(PlanError):
+            parse_plan(text)
+    with pytest.raises(PlanError, match="readable plan"):
+        read_plan(tmp_path / "none.yaml")
+    (tmp_path / "big.yaml").write_text("# " + "x" * (1 << 20) + "\ntiter: 1\n")
+    with pytest.raises(PlanError, match="1 MiB"):
+        read_plan(tmp_path / "big.yaml")
+
+
+def test_yaml_cannot_make_objects() -> None:
+    with pytest.raises(PlanError, match="valid YAML"):
+        parse_plan("titer: !!python/object/apply:os.system ['true']")
+
+
+def test_settings_override_by_path() -> None:
+    plan = parse_plan(PLAN, ("data.cases=30", "threats.0.norm=l2", "seeds=[1, 2]"))
+    assert plan.subjects[0].data.cases == 30
+    assert plan.subjects[0].threats[0].norm == "l2"
+    assert plan.seeds == (1, 2)
+    for wrong in ("seeds", "=3", "threats.7.norm=l2", "titer.a.b=1"):
+        with pytest.raises(PlanError):
+            parse_plan(PLAN, (wrong,))
+
+
+def test_the_digest_names_the_content() -> None:
+    assert parse_plan(PLAN).digest == parse_plan(PLAN + "# a comment\n").digest
+    assert parse_plan(PLAN).digest != parse_plan(PLAN, ("seeds=[1]",)).digest
+
+
+def test_subjects_get_names_of_their_own() -> None:
+    plan = renamed(parse_plan(PLAN + "subjects: [{}, {}]\n"))
+    assert [subject.name for subject in plan.subjects] == ["t_cnn", "t_cnn 2"]
+
+
+@pytest.mark.parametrize("name", plan_names())
+def test_plans_that_come_along_are_valid(name: str) -> None:
+    text = plan_text(name)
+    changes = () if "subjects:" in text else ("data.name=chest_phantom", "model.zoo=t_cnn")
+    assert isinstance(parse_plan(text, changes), Plan)
+
+
+def test_an_unknown_built_in_plan_names_the_nearest() -> None:
+    with pytest.raises(PlanError, match="chest-xray-quick"):
+        plan_text("chest-xray-quik")
+
+
+def test_a_mapping_is_a_plan_too() -> None:
+    assert check_plan({"titer": 1, "data": {"name": "x"}, "model": {}, "threats": [{"limits": 1}]}).name == "audit"
