@@ -6,6 +6,7 @@ import importlib.util
 import queue
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,8 +23,6 @@ from titer.errors import ExecutionError, PlanError
 
 News = tuple[Any, ...]
 
-_CONNECT_SECONDS = 20
-_WORKERS_SECONDS = 60
 _LOOK_SECONDS = 2
 
 
@@ -37,12 +36,14 @@ class DaskExecutor(Executor):
     Arguments
         address: `tls://HOST:PORT`; `tcp://` only for this machine.
         credentials: files for mutual TLS; what is not given is taken from Dask's configuration.
+        patience: seconds to wait for the scheduler, and then for its first worker.
 
     Raises PlanError for another kind of address, and when `distributed` is not installed.
     """
 
     address: str
     credentials: Credentials = field(default_factory=Credentials)
+    patience: float = 30.0
 
     def __post_init__(self) -> None:
         check_address(self.address)
@@ -68,7 +69,7 @@ class DaskExecutor(Executor):
         client_type = import_module("distributed").Client
         proof = security(self.credentials) if check_address(self.address) == "tls" else None
         try:
-            client = client_type(self.address, security=proof, set_as_default=False, timeout=_CONNECT_SECONDS)
+            client = client_type(self.address, security=proof, set_as_default=False, timeout=self.patience)
         except (OSError, TimeoutError, ValueError) as error:
             raise ExecutionError(
                 f"a Dask scheduler at {self.address} that knows our certificate",
@@ -77,10 +78,10 @@ class DaskExecutor(Executor):
             ) from error
         try:
             try:
-                client.wait_for_workers(1, timeout=_WORKERS_SECONDS)
+                client.wait_for_workers(1, timeout=self.patience)
             except TimeoutError as error:
                 raise ExecutionError(
-                    f"a worker at {self.address}", f"none within {_WORKERS_SECONDS} s", "start `dask worker` processes"
+                    f"a worker at {self.address}", f"none within {self.patience:g} s", "start `dask worker` processes"
                 ) from error
             yield client
         finally:
@@ -130,18 +131,21 @@ def _collect(agenda: Agenda, futures: dict[str, Any], news: queue.SimpleQueue[Ne
 
 
 def _settle(job: Job, future: Any, agenda: Agenda, client: Any) -> None:
-    if future.status == "finished":
-        outcome: Outcome = future.result()
-        if outcome.failure is not None:
-            agenda.fail(job, outcome.failure)
-            return
-        agenda.store.put(job.key, outcome.data)
-        agenda.finish(job, outcome.seconds)
-    elif future.status == "error":
-        error = future.exception()
-        agenda.fail(job, f"the cluster gave it up: {type(error).__name__}: {error}")
-    else:
+    if future.status not in ("finished", "error"):
         raise _gone(client)
+    try:
+        outcome: Outcome = future.result()
+    except (CancelledError, OSError) as error:
+        raise _gone(client) from error
+    except Exception as error:
+        # Failures of jobs are values; what is raised is the cluster's own: workers that died, or that lack titer.
+        agenda.fail(job, f"the cluster gave it up: {type(error).__name__}: {error}")
+        return
+    if outcome.failure is not None:
+        agenda.fail(job, outcome.failure)
+        return
+    agenda.store.put(job.key, outcome.data)
+    agenda.finish(job, outcome.seconds)
 
 
 def _check_alive(client: Any) -> None:

@@ -13,6 +13,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 
 from titer.audit.run.agenda import Agenda
@@ -23,7 +24,7 @@ from titer.audit.run.spawning import Nursery
 from titer.audit.run.worker import prepare, work
 from titer.errors import PlanError, StoreError
 
-News = tuple["Slot", Job] | tuple[str, float, float]
+News = tuple["Slot", Job, Future[Outcome | StoreError]] | tuple[str, float, float]
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,8 @@ class ProcessExecutor(Executor):
                     agenda.start(job)
                     idle.pop().give(job, agenda)
                 match news.get():
-                    case (Slot() as slot, Job() as job):
-                        if slot.settle(job, agenda):
+                    case (Slot() as slot, Job() as job, Future() as ended):
+                        if slot.settle(job, ended, agenda):
                             slot.give(job, agenda)
                         else:
                             idle.append(slot)
@@ -72,25 +73,24 @@ class Slot:
         self._news = news
         self._open()
 
-    def _open(self) -> None:
-        self._nursery = Nursery()
-        self._pool = ProcessPoolExecutor(1, mp_context=self._nursery, initializer=prepare, initargs=(self._writer,))
-
     def give(self, job: Job, agenda: Agenda) -> None:
-        """Starts a job here; the slot and the job come up in the news when it has ended."""
-        self._future: Future[Outcome | StoreError] = self._pool.submit(
-            work, job.key, job.function, job.settings, job.after, str(agenda.store.results)
-        )
-        self._future.add_done_callback(lambda future: self._news.put((self, job)))
+        """Starts a job here; slot and job come up in the news when it has ended."""
+        task = partial(work, job.key, job.function, job.settings, job.after, str(agenda.store.results))
+        try:
+            future = self._pool.submit(task)
+        except BrokenProcessPool:
+            # The worker died while it had nothing to do: no job is to blame.
+            self._reopen()
+            future = self._pool.submit(task)
+        future.add_done_callback(lambda ended: self._news.put((self, job, ended)))
 
-    def settle(self, job: Job, agenda: Agenda) -> bool:
+    def settle(self, job: Job, ended: Future[Outcome | StoreError], agenda: Agenda) -> bool:
         """Enters what came of the job; True if it is to be given again."""
         try:
-            outcome = self._future.result()
+            outcome = ended.result()
         except BrokenProcessPool:
             reason = self._nursery.obituary()
-            self.close()
-            self._open()
+            self._reopen()
             return agenda.died(job, reason)
         if isinstance(outcome, StoreError):
             raise outcome
@@ -100,10 +100,22 @@ class Slot:
             agenda.finish(job, outcome.seconds)
         return False
 
-    def close(self) -> None:
+    def kill(self) -> None:
         """Ends the worker at once: jobs are pure, so there is nothing to wait for."""
         self._nursery.kill()
+
+    def close(self) -> None:
+        """Takes down what is left of the pool."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _open(self) -> None:
+        self._nursery = Nursery()
+        self._pool = ProcessPoolExecutor(1, mp_context=self._nursery, initializer=prepare, initargs=(self._writer,))
+
+    def _reopen(self) -> None:
+        self.kill()
+        self.close()
+        self._open()
 
 
 def usable_cores() -> int:
@@ -119,6 +131,8 @@ def _slots(count: int, writer: Connection, news: queue.SimpleQueue[News]) -> Ite
     try:
         yield list(reversed(slots))
     finally:
+        for slot in slots:
+            slot.kill()
         for slot in slots:
             slot.close()
 

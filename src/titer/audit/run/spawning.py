@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
@@ -13,7 +12,7 @@ from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import Any
 
-from titer.audit.run.threads import ENVIRONMENT
+from titer.audit.run.threads import environment
 
 _one_birth = threading.Lock()
 
@@ -51,7 +50,7 @@ class Nursery(SpawnContext):
 
 class _Calm(SpawnProcess):
     def start(self) -> None:
-        with _one_birth, _without_script(), _environment(), _ctrl_c_held():
+        with _one_birth, _without_script(), environment(), _ctrl_c_held():
             super().start()
 
 
@@ -67,20 +66,6 @@ def _without_script() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = script
-
-
-@contextmanager
-def _environment() -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in ENVIRONMENT}
-    os.environ.update(ENVIRONMENT)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 @contextmanager

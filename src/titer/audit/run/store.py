@@ -22,9 +22,10 @@ class Store:
     Raises StoreError for a folder that cannot be used, is locked by another process, or is full.
 
     >>> import tempfile
-    >>> store = Store(Path(tempfile.mkdtemp()))
-    >>> store.put("0a1b", b"twelve")
-    >>> store.has("0a1b"), store.get("0a1b"), store.keys()
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store(Path(folder))
+    ...     store.put("0a1b", b"twelve")
+    ...     store.has("0a1b"), store.get("0a1b"), store.keys()
     (True, b'twelve', ('0a1b',))
     """
 

@@ -5,7 +5,9 @@ Sums that several threads share are added in an order that depends on their numb
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,6 +24,8 @@ ENVIRONMENT = dict.fromkeys(
     "1",
 )
 
+_LIBRARIES = ("numpy", "scipy.linalg", "torch", "threadpoolctl")
+
 
 def pin() -> None:
     """Sets one thread for torch, if it is loaded: for workers, which were born with ENVIRONMENT."""
@@ -34,16 +38,34 @@ def pin() -> None:
 def single_threaded() -> Iterator[None]:
     """One thread for torch and for the linear-algebra libraries, and afterwards as many as before.
 
-    For the user's own process, whose libraries were loaded before. Torch is loaded here, if it is installed, since a
-    library that a job loads later would start with all cores.
+    For a process that is not ours to begin with. The libraries are loaded here, where they are installed, so that what
+    they had can be restored; one that a job loads for the first time finds the environment, and keeps its one thread.
     """
+    loaded = {name: importlib.import_module(name) for name in _LIBRARIES if _is_installed(name)}
     with ExitStack() as undo:
-        if importlib.util.find_spec("torch") is not None:
-            import torch
-
+        undo.enter_context(environment())
+        if torch := loaded.get("torch"):
             undo.callback(torch.set_num_threads, torch.get_num_threads())
             torch.set_num_threads(1)
-        if importlib.util.find_spec("threadpoolctl") is not None:
-            importlib.import_module("numpy")
-            undo.enter_context(importlib.import_module("threadpoolctl").threadpool_limits(limits=1))
+        if control := loaded.get("threadpoolctl"):
+            undo.enter_context(control.threadpool_limits(limits=1))
         yield
+
+
+@contextmanager
+def environment() -> Iterator[None]:
+    """The variables of ENVIRONMENT, for what is loaded or started inside."""
+    before = {name: os.environ.get(name) for name in ENVIRONMENT}
+    os.environ.update(ENVIRONMENT)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _is_installed(name: str) -> bool:
+    return importlib.util.find_spec(name.partition(".")[0]) is not None
