@@ -1,0 +1,1 @@
+"""An attack, a data set and a statistic for Titer, one file each."""
