@@ -29,6 +29,7 @@ Payload = Mapping[str, Any]
 
 def train(payload: Payload, _inputs: Inputs) -> bytes:
     """Train a reference model for one trial; the checkpoint as safetensors."""
+    from titer.audit.run.hearing import progress
     from titer.models.checkpoint import to_bytes
     from titer.models.training import train as fit
 
@@ -36,10 +37,15 @@ def train(payload: Payload, _inputs: Inputs) -> bytes:
     recipe = recipe_of(subject)
     if recipe is None:
         raise PlanError("a reference model to train", str(subject.model), "give 'zoo' in the plan")
-    seed = int(payload["seed"])
-    parts = _split(payload).split
-    options = {"epochs": int(subject.model["epochs"])} if "epochs" in subject.model else {}
-    model = fit(recipe, dataset, parts, seed=seed, **options)
+    model = fit(
+        recipe,
+        dataset,
+        _split(payload).split,
+        seed=int(payload["seed"]),
+        epochs=subject.model.get("epochs"),
+        progress=lambda epoch: progress(epoch.number, epoch.most),
+        task=task_of(dataset, subject),
+    )
     return to_bytes(model)
 
 
@@ -79,6 +85,7 @@ def clean(payload: Payload, inputs: Inputs) -> bytes:
 def attack(payload: Payload, inputs: Inputs) -> bytes:
     """One attack at one radius on the test cases of one trial; a table with one row per case."""
     from titer.attacks.engine import run
+    from titer.audit.run.hearing import progress
 
     subject, dataset = _opened(payload)
     before = Table.of_bytes(inputs[payload["clean"]])
@@ -90,6 +97,12 @@ def attack(payload: Payload, inputs: Inputs) -> bytes:
     radius = threat.radii[payload["radius"]]
     search = next(each for each in threat.attacks if each.name == payload["attack"])
     cases = dataset.cases.take(before["row"])
+    done = [0]
+
+    def tell(finished: int) -> None:
+        done[0] += finished
+        progress(done[0], len(cases))
+
     outcome = run(
         search,
         model,
@@ -97,6 +110,7 @@ def attack(payload: Payload, inputs: Inputs) -> bytes:
         threat.model_at(radius, model.access),
         seed=str(payload["key"]),
         choices=choices_of(dataset),
+        progress=tell,
     )
     columns: dict[str, Any] = {
         "row": before["row"],
@@ -176,17 +190,18 @@ def _split_cached(subject: str, root: str | None, digest: str, seed: int) -> Any
 
 
 def _model(payload: Payload, inputs: Inputs) -> Model:
-    from titer.models.checkpoint import from_bytes
-    from titer.models.load import load_model
-
     subject, dataset = _opened(payload)
     if payload.get("train"):
+        from titer.models.checkpoint import from_bytes
+
         trained: Model = from_bytes(inputs[payload["train"]])
         return _renamed(trained, subject, task_of(dataset, subject))
     held = subject.model.get("object")
     if held is not None:
         found: Model = OBJECTS[held]
         return found
+    from titer.models.load import load_model
+
     return load_model(subject.model, dataset)
 
 

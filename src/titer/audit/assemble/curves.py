@@ -6,7 +6,7 @@ from itertools import groupby
 
 import numpy as np
 
-from titer.audit.assemble.numbers import Array, generator, share
+from titer.audit.assemble.numbers import Array, share
 from titer.audit.report.schema import Curve, CurvePoint, Limit, Measure
 from titer.audit.results import CellResults, Results
 
@@ -37,7 +37,7 @@ def _one(results: Results, cells: list[CellResults], attack: str, threat: str) -
     points = [_start(results, ordered[0])]
     for cell in ordered:
         hit = cell.pooled(lambda t: t.right_after)
-        points.append(CurvePoint(limit=limit_of(cell), measure=_share(results, cell, hit, "robust"), cell=cell.name))
+        points.append(CurvePoint(limit=limit_of(cell), measure=_share(results, cell, hit), cell=cell.name))
     lost = [~cell.pooled(lambda t: t.right_after) for cell in ordered]
     return Curve(
         model=ordered[0].subject.name,
@@ -62,7 +62,7 @@ def _envelope(results: Results, cells: list[CellResults], threat: str) -> Curve:
             lost = lost | ~cell.pooled(lambda t: t.right_after)
         history.append(lost.copy())
         ordered.append(here[0])
-        points.append(CurvePoint(limit=limit_of(here[0]), measure=_share(results, here[0], ~lost, "worst case")))
+        points.append(CurvePoint(limit=limit_of(here[0]), measure=_share(results, here[0], ~lost)))
     return Curve(
         model=first.subject.name,
         dataset=first.dataset.card.name,
@@ -83,7 +83,7 @@ def _measured(cell: CellResults) -> str:
 
 def _start(results: Results, cell: CellResults) -> CurvePoint:
     unit = cell.radius.unit
-    clean = _share(results, cell, cell.pooled(lambda t: t.right_before), "clean")
+    clean = _share(results, cell, cell.pooled(lambda t: t.right_before))
     return CurvePoint(limit=Limit(value=0.0, unit=unit, label="0"), measure=clean)
 
 
@@ -92,8 +92,8 @@ def _rising(points: list[CurvePoint]) -> list[CurvePoint]:
     return [point for place, point in enumerate(points) if place == 0 or point.limit.value > 0] or points[:1]
 
 
-def _share(results: Results, cell: CellResults, hit: Array, name: str) -> Measure:
-    found = share(hit, cell.pooled(lambda t: t.patients), generator(cell.name, name), results.prepared.plan.resamples)
+def _share(results: Results, cell: CellResults, hit: Array) -> Measure:
+    found = share(hit, cell.pooled(lambda t: t.patients), results.prepared.plan.resamples)
     return found or Measure(value=0.0, n=0, method="no cases")
 
 

@@ -59,7 +59,7 @@ def _cell(results: Results, cell: CellResults, traps: tuple[Trap, ...], plan_fil
 
     def per_case(column: str, unit: str) -> object:
         values = cell.pooled(lambda t: t.after[column].astype(float))
-        return mean(values, patients, generator(cell.name, column), resamples, unit=unit)
+        return mean(values, patients, resamples, unit=unit)
 
     return Cell(
         id=cell.name,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from titer.audit.assemble.numbers import Array, generator, mean, over_trials, share
+from titer.audit.assemble.numbers import Array, mean, over_areas, share
 from titer.audit.report.schema import (
     ClassificationMetrics,
     LabelMetrics,
@@ -31,7 +31,7 @@ def metrics(cell: CellResults, resamples: int) -> Metrics:
 
 def area(trials: tuple[Measured, ...], which: str, label: int | None = None) -> Measure | None:
     """AUROC before or after, per trial by DeLong, over trials by a t interval; None where it does not exist."""
-    found, single = [], None
+    found = []
     for trial in trials:
         table = trial.before if which == "before" else trial.after
         if label is None:
@@ -43,20 +43,19 @@ def area(trials: tuple[Measured, ...], which: str, label: int | None = None) -> 
         several = len(np.unique(trial.patients)) < len(actual)
         enough = all(len(np.unique(trial.patients[side])) > 1 for side in (actual, ~actual))
         one = auroc(actual, scores, patients=trial.patients if several and enough else None)
-        found.append(one.value)
-        single = Measure(
+        found.append(Measure(
             value=one.value, low=min(one.low, one.value), high=max(one.high, one.value), n=len(actual),
             method=one.method, unit="score",
-        )  # fmt: skip
-    return over_trials(found, unit="score", n=sum(len(t.targets) for t in trials), single=single)
+        ))  # fmt: skip
+    return over_areas(found)
 
 
 def _classification(cell: CellResults, resamples: int) -> ClassificationMetrics:
     patients = cell.pooled(lambda t: t.patients)
     before, after = cell.pooled(lambda t: t.right_before), cell.pooled(lambda t: t.right_after)
 
-    def part(hit: Array, where: Array, name: str) -> Measure | None:
-        return share(hit[where], patients[where], generator(cell.name, name), resamples)
+    def part(hit: Array, where: Array) -> Measure | None:
+        return share(hit[where], patients[where], resamples)
 
     everyone = np.ones(len(before), dtype=bool)
     drop = before.astype(float) - after.astype(float)
@@ -66,19 +65,19 @@ def _classification(cell: CellResults, resamples: int) -> ClassificationMetrics:
         "attacked": cell.pooled(lambda t: t.task.confidence(t.after["scores"])),
     }
 
-    def sure(values: Array, where: Array, name: str) -> Measure | None:
-        return mean(values[where], patients[where], generator(cell.name, name), resamples, unit="proportion")
+    def sure(values: Array, where: Array) -> Measure | None:
+        return mean(values[where], patients[where], resamples, unit="proportion")
 
     return ClassificationMetrics(
-        clean_accuracy=_some(part(before, everyone, "clean")),
-        robust_accuracy=_some(part(after, everyone, "robust")),
-        accuracy_drop=_some(mean(drop, patients, generator(cell.name, "drop"), resamples, unit="points", factor=100)),
-        attack_success_rate=part(~after, before, "asr"),
+        clean_accuracy=_some(part(before, everyone)),
+        robust_accuracy=_some(part(after, everyone)),
+        accuracy_drop=_some(mean(drop, patients, resamples, unit="points", factor=100)),
+        attack_success_rate=part(~after, before),
         auroc_clean=area(cell.trials, "before"),
         auroc_attacked=area(cell.trials, "after"),
-        confidence_clean=sure(confidence["clean"], everyone, "confidence clean"),
-        confidence_attacked=sure(confidence["attacked"], everyone, "confidence attacked"),
-        confidence_on_errors=sure(confidence["attacked"], ~after, "confidence on errors"),
+        confidence_clean=sure(confidence["clean"], everyone),
+        confidence_attacked=sure(confidence["attacked"], everyone),
+        confidence_on_errors=sure(confidence["attacked"], ~after),
         **sides,
     )
 
@@ -93,10 +92,10 @@ def _sides(cell: CellResults, part: Any) -> dict[str, Measure | None]:
         ("clean", cell.pooled(lambda t: t.called_before)),
         ("attacked", cell.pooled(lambda t: t.called_after)),
     ):
-        found[f"sensitivity_{when}"] = part(called, sick, f"sensitivity {when}")
-        found[f"specificity_{when}"] = part(~called, ~sick, f"specificity {when}")
-        found[f"fnr_{when}"] = part(~called, sick, f"fnr {when}")
-        found[f"fpr_{when}"] = part(called, ~sick, f"fpr {when}")
+        found[f"sensitivity_{when}"] = part(called, sick)
+        found[f"specificity_{when}"] = part(~called, ~sick)
+        found[f"fnr_{when}"] = part(~called, sick)
+        found[f"fpr_{when}"] = part(called, ~sick)
     return found
 
 
@@ -131,16 +130,14 @@ def _regression(cell: CellResults, resamples: int) -> RegressionMetrics:
     right = {"clean": cell.pooled(lambda t: t.right_before), "attacked": cell.pooled(lambda t: t.right_after)}
     found: dict[str, Any] = {}
     for when, error in errors.items():
-        square = _some(mean(error**2, patients, generator(cell.name, "rmse", when), resamples, unit=unit))
+        square = _some(mean(error**2, patients, resamples, unit=unit))
         found[f"rmse_{when}"] = square.model_copy(
             update={name: float(np.sqrt(max(0.0, getattr(square, name) or 0.0))) for name in ("value", "low", "high")}
         )
-        found[f"mae_{when}"] = mean(np.abs(error), patients, generator(cell.name, "mae", when), resamples, unit=unit)
-        found[f"within_tolerance_{when}"] = share(
-            right[when], patients, generator(cell.name, "within", when), resamples
-        )
+        found[f"mae_{when}"] = mean(np.abs(error), patients, resamples, unit=unit)
+        found[f"within_tolerance_{when}"] = share(right[when], patients, resamples)
     was = right["clean"]
-    rate = share(~right["attacked"][was], patients[was], generator(cell.name, "asr"), resamples)
+    rate = share(~right["attacked"][was], patients[was], resamples)
     return RegressionMetrics(attack_success_rate=rate, **found)
 
 
@@ -156,9 +153,9 @@ def _multilabel(cell: CellResults, resamples: int) -> MultiLabelMetrics:
     return MultiLabelMetrics(
         macro_auroc_clean=_macro_area([label.auroc_clean for label in labels], len(before)),
         macro_auroc_attacked=_macro_area([label.auroc_attacked for label in labels], len(before)),
-        exact_match_clean=share(before, patients, generator(cell.name, "exact clean"), resamples),
-        exact_match_attacked=share(after, patients, generator(cell.name, "exact attacked"), resamples),
-        attack_success_rate=share(~after[before], patients[before], generator(cell.name, "asr"), resamples),
+        exact_match_clean=share(before, patients, resamples),
+        exact_match_attacked=share(after, patients, resamples),
+        attack_success_rate=share(~after[before], patients[before], resamples),
         labels=labels,
     )
 

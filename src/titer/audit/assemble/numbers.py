@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from titer.audit.report.schema import Measure
-from titer.audit.statistics.bootstrap import cluster_ratio
+from titer.audit.statistics.bootstrap import Bootstrap, cluster_ratio
 from titer.audit.statistics.proportions import wilson
 
 Array = np.ndarray[Any, Any]
@@ -21,7 +22,7 @@ def generator(*words: str) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(seed))
 
 
-def share(hit: Array, patients: Array, rng: np.random.Generator, resamples: int) -> Measure | None:
+def share(hit: Array, patients: Array, resamples: int) -> Measure | None:
     """A share of cases; None without cases.
 
     Wilson's interval when every case is a patient of its own, a bootstrap of patients otherwise. Where all cases agree
@@ -37,7 +38,7 @@ def share(hit: Array, patients: Array, rng: np.random.Generator, resamples: int)
         return Measure(value=k / n, low=found.low, high=found.high, n=n, k=k, method=method)
     if people == 1:
         return Measure(value=k / n, n=n, k=k, method="one patient: no interval")
-    drawn = cluster_ratio(hit.astype(float), patients=patients, rng=rng, resamples=resamples)
+    drawn = _resampled(hit.astype(np.float64), patients, resamples)
     return Measure(
         value=k / n,
         low=min(drawn.low, k / n),
@@ -48,9 +49,7 @@ def share(hit: Array, patients: Array, rng: np.random.Generator, resamples: int)
     )
 
 
-def mean(
-    values: Array, patients: Array, rng: np.random.Generator, resamples: int, *, unit: str, factor: float = 1.0
-) -> Measure | None:
+def mean(values: Array, patients: Array, resamples: int, *, unit: str, factor: float = 1.0) -> Measure | None:
     """A mean over cases, e.g. of costs or confidences; a bootstrap of patients gives the interval."""
     keep = np.isfinite(values)
     values, patients = values[keep] * factor, patients[keep]
@@ -59,18 +58,18 @@ def mean(
     value = float(values.mean())
     if len(np.unique(patients)) < 2 or np.ptp(values) == 0:
         return Measure(value=value, low=value, high=value, n=len(values), method="all cases agree", unit=unit)
-    drawn = cluster_ratio(values, patients=patients, rng=rng, resamples=resamples)
+    drawn = _resampled(values.astype(np.float64), patients, resamples)
     low, high = min(drawn.low, value), max(drawn.high, value)
     return Measure(value=value, low=low, high=high, n=len(values), method=_words(drawn.method, resamples), unit=unit)
 
 
-def over_trials(values: Sequence[float], *, unit: str, n: int, single: Measure | None = None) -> Measure | None:
-    """A mean over trials with a t interval; with one trial its own measure."""
+def over_trials(values: Sequence[float], *, unit: str, n: int) -> Measure | None:
+    """A mean over trials with a t interval; without an interval if there is one trial."""
     found = np.asarray([value for value in values if np.isfinite(value)])
     if len(found) == 0:
         return None
     if len(found) == 1:
-        return single or Measure(value=float(found[0]), n=n, method="one trial", unit=unit)
+        return Measure(value=float(found[0]), n=n, method="one trial", unit=unit)
     from scipy.stats import t
 
     center = float(found.mean())
@@ -79,6 +78,42 @@ def over_trials(values: Sequence[float], *, unit: str, n: int, single: Measure |
     if unit in ("proportion", "score"):
         low, high = max(0.0, low), min(1.0, high)
     return Measure(value=center, low=low, high=high, n=n, method=f"t interval over {len(found)} trials", unit=unit)
+
+
+def over_areas(areas: Sequence[Measure]) -> Measure | None:
+    """A mean AUROC over trials. From three trials on a t interval over them; below, the hull of their own intervals,
+    because t with one degree of freedom spans everything.
+    """
+    if not areas:
+        return None
+    if len(areas) >= 3:
+        return over_trials([area.value for area in areas], unit="score", n=sum(area.n for area in areas))
+    if len(areas) == 1:
+        return areas[0]
+    return Measure(
+        value=float(np.mean([area.value for area in areas])),
+        low=min(area.low for area in areas if area.low is not None),
+        high=max(area.high for area in areas if area.high is not None),
+        n=sum(area.n for area in areas),
+        method=f"mean of {len(areas)} trials, hull of their {areas[0].method} intervals",
+        unit="score",
+    )
+
+
+def _resampled(values: Array, patients: Array, resamples: int) -> Bootstrap:
+    """The bootstrap of patients, with random numbers that follow from the data alone: the same columns get the same
+    interval wherever they stand in a report, and are resampled once.
+    """
+    codes = np.unique(patients, return_inverse=True)[1].astype(np.int64)
+    return _bootstrap(np.ascontiguousarray(values).tobytes(), codes.tobytes(), resamples)
+
+
+@lru_cache(maxsize=4096)
+def _bootstrap(values: bytes, patients: bytes, resamples: int) -> Bootstrap:
+    seed = int.from_bytes(hashlib.sha256(values + patients).digest()[:8], "little")
+    rng = np.random.Generator(np.random.Philox(seed))
+    column, codes = np.frombuffer(values, dtype=np.float64), np.frombuffer(patients, dtype=np.int64)
+    return cluster_ratio(column, patients=codes, rng=rng, resamples=resamples)
 
 
 def _words(method: str, resamples: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from titer.audit.assemble.numbers import Array, generator, mean, share
+from titer.audit.assemble.numbers import Array, mean, share
 from titer.audit.report.schema import (
     Counts,
     ErrorShift,
@@ -57,20 +57,15 @@ def _groups(cell: CellResults, column: str, resamples: int) -> tuple[SubgroupRow
     for value in sorted(set(values.tolist())):
         where = values == value
         measures = {
-            "clean accuracy": share(
-                before[where], patients[where], generator(cell.name, column, value, "0"), resamples
-            ),
-            "robust accuracy": share(
-                after[where], patients[where], generator(cell.name, column, value, "1"), resamples
-            ),
+            "clean accuracy": share(before[where], patients[where], resamples),
+            "robust accuracy": share(after[where], patients[where], resamples),
         }
         if all(trial.sick is not None for trial in cell.trials):
             sick = cell.pooled(lambda t: np.asarray(t.sick))
             called = cell.pooled(lambda t: t.called_after)
             ill, well = where & sick, where & ~sick
-            rng = generator(cell.name, column, value, "2")
-            measures["sensitivity attacked"] = share(called[ill], patients[ill], rng, resamples)
-            measures["specificity attacked"] = share(~called[well], patients[well], rng, resamples)
+            measures["sensitivity attacked"] = share(called[ill], patients[ill], resamples)
+            measures["specificity attacked"] = share(~called[well], patients[well], resamples)
         # A patient counts once for the privacy of small groups, however many trials saw the case.
         people = len(np.unique(patients[where]))
         found[str(value) or "unknown"] = (people, {name: m for name, m in measures.items() if m is not None})
@@ -85,13 +80,13 @@ def _shift(cell: CellResults, resamples: int) -> ErrorShift:
     costs = Costs(spec.false_negative, spec.false_positive, spec.unit, spec.prevalence)
     found = error_shift(sick, before, after, costs=costs)
 
-    def rate(hit: Array, where: Array, name: str) -> Measure:
-        made = share(hit[where], patients[where], generator(cell.name, name), resamples)
+    def rate(hit: Array, where: Array) -> Measure:
+        made = share(hit[where], patients[where], resamples)
         return made or Measure(value=0.0, n=0, method="no cases")
 
-    def moved(where: Array, sign: float, name: str) -> Measure:
+    def moved(where: Array, sign: float) -> Measure:
         change = sign * (after[where].astype(float) - before[where].astype(float))
-        made = mean(change, patients[where], generator(cell.name, name), resamples, unit="points", factor=100)
+        made = mean(change, patients[where], resamples, unit="points", factor=100)
         return made or Measure(value=0.0, n=0, method="no cases", unit="points")
 
     facts = cell.trials[0].before.facts
@@ -102,12 +97,12 @@ def _shift(cell: CellResults, resamples: int) -> ErrorShift:
         threshold=str(facts["threshold_source"]),
         clean=_counts(found.clean.confusion),
         attacked=_counts(found.attacked.confusion),
-        fnr_clean=rate(~before, sick, "fnr clean"),
-        fnr_attacked=rate(~after, sick, "fnr attacked"),
-        fpr_clean=rate(before, ~sick, "fpr clean"),
-        fpr_attacked=rate(after, ~sick, "fpr attacked"),
-        fnr_shift=moved(sick, -1.0, "fnr shift"),
-        fpr_shift=moved(~sick, 1.0, "fpr shift"),
+        fnr_clean=rate(~before, sick),
+        fnr_attacked=rate(~after, sick),
+        fpr_clean=rate(before, ~sick),
+        fpr_attacked=rate(after, ~sick),
+        fnr_shift=moved(sick, -1.0),
+        fpr_shift=moved(~sick, 1.0),
         mcnemar_diseased=_paired(cell, found.mcnemar.diseased, sick, "diseased"),
         mcnemar_healthy=_paired(cell, found.mcnemar.healthy, ~sick, "healthy"),
         harm=Harm(
