@@ -35,6 +35,10 @@ def large(payload: dict[str, Any], inputs: dict[str, bytes]) -> bytes:
     return bytes(payload["size"])
 
 
+def size(payload: dict[str, Any], inputs: dict[str, bytes]) -> bytes:
+    return str(sum(len(value) for value in inputs.values())).encode()
+
+
 def log(payload: dict[str, Any], inputs: dict[str, bytes]) -> bytes:
     """Leaves a line with its name and its process in a side log, then works for a while."""
     with Path(payload["log"]).open("a") as stream:

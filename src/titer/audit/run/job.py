@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import heapq
 import importlib
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -88,12 +89,25 @@ def checked(jobs: Iterable[Job], stored: Callable[[str], bool]) -> tuple[Job, ..
                 )
     for name in {job.function: None for job in unique.values()}:
         resolve(name)
-    graph = {key: [needed for needed in job.after if needed in unique] for key, job in unique.items()}
+    return tuple(unique[key] for key in _in_order(unique))
+
+
+def _in_order(jobs: Mapping[str, Job]) -> Iterator[str]:
+    """Keys so that each comes after those it needs, and otherwise as given."""
+    rank = {key: place for place, key in enumerate(jobs)}
+    graph = TopologicalSorter({key: [needed for needed in job.after if needed in jobs] for key, job in jobs.items()})
     try:
-        return tuple(unique[key] for key in TopologicalSorter(graph).static_order())
+        graph.prepare()
     except CycleError as error:
-        circle = " -> ".join(unique[key].name for key in error.args[1])
+        circle = " -> ".join(jobs[key].name for key in error.args[1])
         raise PlanError("jobs that wait for earlier ones", f"a circle: {circle}", "remove one dependency") from None
+    ready: list[tuple[int, str]] = []
+    while graph.is_active():
+        for key in graph.get_ready():
+            heapq.heappush(ready, (rank[key], key))
+        _, first = heapq.heappop(ready)
+        yield first
+        graph.done(first)
 
 
 def resolve(name: str) -> Function:
