@@ -53,8 +53,9 @@ def write_whole(path: Path, text: str) -> Path:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
+        part = Path(name)
+        part.chmod(0o644)
+        part.replace(path)
     except OSError as error:
         Path(name).unlink(missing_ok=True)
         raise StoreError(

@@ -37,7 +37,7 @@ class Cell(Block):
     passes_per_case: Measure | None = Field(default=None, description="Mean number of forward and backward passes.")
     trials: tuple[TrialValue, ...] = Field(min_length=1, description="The trials one by one.")
     tests: tuple[TestResult, ...] = Field(default=(), description="Tests of clean against attacked, and effect sizes.")
-    suspect: bool = Field(default=False, description="Whether a trap was sprung that touches this cell.")
+    suspect: bool = Field(default=False, description="Whether a trap was failed that touches this cell.")
     suspect_traps: tuple[Text, ...] = Field(default=(), description="Identifiers of those traps.")
     rerun: Text = Field(description="Command that runs exactly this cell again.")
 

@@ -127,7 +127,7 @@ class Rule(Block):
 
 
 class Verdict(Block):
-    """Whether the limits of the plan held."""
+    """The rules of the plan, judged."""
 
     passed: bool = Field(description="True when no rule was broken and every rule could be judged.")
     rules: tuple[Rule, ...] = Field(default=(), description="The rules; empty when the plan sets none.")

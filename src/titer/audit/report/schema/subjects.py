@@ -81,6 +81,9 @@ class Threat(Block):
     knowledge: Text = Field(description="What the attacker sees: gradients, scores or labels.")
     change: Text = Field(description="Family of allowed changes, such as 'additive, L-infinity'.")
     limits: tuple[Limit, ...] = Field(min_length=1, description="Limits examined.")
+    main_limit: Limit | None = Field(
+        default=None, description="Limit the summary speaks of; the largest one measured when null."
+    )
 
 
 class AttackCard(Block):

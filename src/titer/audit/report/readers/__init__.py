@@ -1,0 +1,1 @@
+"""What each reader needs to know, one file per reader."""

@@ -1,0 +1,107 @@
+"""For whoever decides about patients: what an attacker can do to them, in counts and rates."""
+
+from __future__ import annotations
+
+from titer.audit.report.headlines import Headline
+from titer.audit.report.schema import Paragraph
+from titer.audit.report.sentences import Piece, Writer, paragraph
+from titer.audit.report.vocabulary import LEADING
+
+
+def paragraphs(writer: Writer, found: tuple[Headline, ...]) -> tuple[Paragraph, ...]:
+    """What happens to patients, one paragraph per model and threat."""
+    opening = paragraph(
+        "This report asks what happens to a model's answers when somebody deliberately alters what the model is given. "
+        "The figures under attack are not error rates of ordinary use; the figures without an attack are."
+    )
+    closing = paragraph(
+        "Read each figure as the worst that was found, not as the worst there is: "
+        "an attack that was not tried may find more."
+    )
+    return (opening, *(_result(writer, headline) for headline in found), closing)
+
+
+def _result(writer: Writer, headline: Headline) -> Paragraph:
+    cell = f"$.cells[{headline.cell}]"
+    metrics = writer.draft.cells[headline.cell].metrics
+    names = LEADING[metrics.kind]
+    before, after = f"{cell}.metrics.{names.clean}", f"{cell}.metrics.{names.attacked}"
+    subject = (
+        writer.word(f"{cell}.model"),
+        " on ",
+        writer.word(f"{cell}.dataset"),
+        " (",
+        writer.number(f"{cell}.n_cases"),
+        " cases): ",
+    )
+    attacker = (" An attacker who may go up to ", *writer.limit(f"{cell}.limit"))
+    cause = (" with ", writer.word(f"{cell}.attack"), ", the most damaging attack tried.")
+    main: tuple[Piece, ...]
+    if metrics.kind == "classification":
+        main = (
+            "without an attack it is correct in ",
+            *writer.measure(before, " of cases"),
+            ".",
+            *attacker,
+            " leaves ",
+            *writer.measure(after, " correct"),
+            *cause,
+        )
+    else:
+        main = (
+            f"without an attack its {names.name} is ",
+            *writer.measure(before),
+            ".",
+            *attacker,
+            " moves it to ",
+            *writer.measure(after),
+            *cause,
+        )
+    rest = (*_diseased(writer, cell, metrics.kind), *_harm(writer, headline), *_suspect(writer, headline))
+    return paragraph(*subject, *main, *rest)
+
+
+def _diseased(writer: Writer, cell: str, kind: str) -> tuple[Piece, ...]:
+    if kind != "classification":
+        return ()
+    sides = [f"{cell}.metrics.{name}" for name in ("sensitivity", "specificity")]
+    if not all(writer.has(f"{side}_{when}") for side in sides for when in ("clean", "attacked")):
+        return ()
+    rates = [writer.number(f"{side}_{when}.value", "proportion") for side in sides for when in ("attacked", "clean")]
+    found, found_before, cleared, cleared_before = rates
+    return (
+        " It then finds ",
+        found,
+        " of diseased cases instead of ",
+        found_before,
+        " and clears ",
+        cleared,
+        " of healthy cases instead of ",
+        cleared_before,
+        ".",
+    )
+
+
+def _harm(writer: Writer, headline: Headline) -> tuple[Piece, ...]:
+    if headline.error_shift is None or not writer.has(f"$.error_shifts[{headline.error_shift}].harm"):
+        return ()
+    harm = f"$.error_shifts[{headline.error_shift}].harm"
+    return (
+        " Where ",
+        writer.number(f"{harm}.prevalence", "proportion"),
+        " of patients are diseased, a missed one counts ",
+        writer.number(f"{harm}.cost_fn"),
+        " and a false alarm ",
+        writer.number(f"{harm}.cost_fp"),
+        " (unit: ",
+        writer.word(f"{harm}.unit"),
+        "), the attack adds ",
+        *writer.measure(f"{harm}.per_thousand"),
+        " per thousand patients.",
+    )
+
+
+def _suspect(writer: Writer, headline: Headline) -> tuple[Piece, ...]:
+    if not writer.draft.cells[headline.cell].suspect:
+        return ()
+    return (" This result is marked suspect, because a check of the evaluation failed: the true loss may be larger.",)

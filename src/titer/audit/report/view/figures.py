@@ -1,0 +1,104 @@
+"""The figures, each with its data as tables."""
+
+from __future__ import annotations
+
+from markupsafe import Markup
+
+from titer.audit.report.charts.bars import bar_panel
+from titer.audit.report.charts.curves import curve_panel
+from titer.audit.report.charts.styles import styles, swatch
+from titer.audit.report.schema import Curve, Draft, Figure1Group
+from titer.audit.report.view.table import (
+    ABSENT,
+    Column,
+    Entry,
+    Figure,
+    Group,
+    Numbers,
+    Panel,
+    Table,
+    head,
+    methods,
+    shown,
+)
+
+
+def curve_figure(report: Draft, numbers: Numbers) -> Figure | None:
+    """Robustness over growing limits, one panel per model, data set, threat and unit."""
+    if not report.curves:
+        return None
+    number, looks = numbers.figure(), styles(report)
+    grouped: dict[tuple[str, str, str | None, str, str], list[Curve]] = {}
+    for curve in report.curves:
+        key = (curve.model, curve.dataset, curve.threat, curve.points[0].limit.unit, curve.measure)
+        grouped.setdefault(key, []).append(curve)
+    panels, data = [], []
+    for index, ((model, dataset, *_), curves) in enumerate(grouped.items()):
+        title = f"{model} on {dataset}"
+        chart = curve_panel(
+            tuple(curves), looks, name=f"curves-{index}", title=f"{title}: {curves[0].measure} over the limit"
+        )
+        panels.append(Panel(title, chart))
+        data.append(_curve_table(index, title, curves))
+    names = tuple(dict.fromkeys(curve.attack for curve in report.curves))
+    caption = (
+        "How much is left as the attacker may go further. Each line is one attack, bands are intervals; "
+        "‘worst case’ counts for each case the worst of all attacks."
+    )
+    caption += _radii(report)
+    return Figure(number, caption, tuple(panels), _legend(names, looks), tuple(data))
+
+
+def _radii(report: Draft) -> str:
+    """Median minimal radii, where they were measured."""
+    found = []
+    for curve in report.curves:
+        if curve.median_minimal_radius is not None:
+            entry = shown(curve.median_minimal_radius)
+            unit = curve.points[0].limit.unit
+            reach = f" ({entry.small})" if entry.small else ""
+            found.append(f"{curve.model} under {curve.attack}: {entry.text} {unit}{reach}")
+    return f" Median smallest limit that fools the model: {'; '.join(found)}." if found else ""
+
+
+def _curve_table(index: int, title: str, curves: list[Curve]) -> Table:
+    limits = {point.limit.value: point.limit for curve in curves for point in curve.points}
+    columns = [Column("Limit")] + [Column(curve.attack, numeric=True) for curve in curves]
+    rows = []
+    for value, limit in sorted(limits.items()):
+        at = [next((p.measure for p in curve.points if p.limit.value == value), None) for curve in curves]
+        rows.append((head(limit.label), *[shown(measure, with_n=True) for measure in at]))
+    note = methods((curve.attack, point.measure) for curve in curves for point in curve.points)
+    unit = curves[0].points[0].limit.unit
+    caption = f"{title}: {curves[0].measure} at each limit ({unit})."
+    return Table(f"curve-data-{index}", caption, tuple(columns), (Group(tuple(rows)),), (note,) if note else ())
+
+
+def bar_figure(report: Draft, numbers: Numbers) -> Figure | None:
+    """Accuracy before and after each attack, one panel per model (the literature's Figure 1)."""
+    if not report.figure1:
+        return None
+    number, looks = numbers.figure(), styles(report)
+    panels = tuple(
+        Panel(_title(group), bar_panel(group, looks, name=f"bars-{index}", title=f"{_title(group)}: accuracy"))
+        for index, group in enumerate(report.figure1)
+    )
+    names = tuple(dict.fromkeys(bar.condition for group in report.figure1 for bar in group.bars))
+    columns = (Column("Model"), *[Column(name, numeric=True) for name in names])
+    rows = tuple((head(_title(group)), *[_bar_entry(group, name) for name in names]) for group in report.figure1)
+    note = methods((bar.condition, bar.accuracy) for group in report.figure1 for bar in group.bars)
+    data = Table("bar-data", "Accuracy under each condition.", columns, (Group(rows),), (note,) if note else ())
+    return Figure(number, "Accuracy before and after each attack, with intervals.", panels, (), (data,))
+
+
+def _bar_entry(group: Figure1Group, name: str) -> Entry:
+    found = next((bar for bar in group.bars if bar.condition == name), None)
+    return ABSENT if found is None else shown(found.accuracy, with_n=True)
+
+
+def _title(group: Figure1Group) -> str:
+    return f"{group.model} ({group.family}) on {group.dataset}"
+
+
+def _legend(names: tuple[str, ...], looks: dict[str, str]) -> tuple[tuple[Markup, str], ...]:
+    return tuple((swatch(looks.get(name, "s0")), name) for name in names)

@@ -1,0 +1,53 @@
+"""The tables of a comparison: per model and data set the matched cells, first and second audit and the difference."""
+
+from __future__ import annotations
+
+from titer.audit.report.compare import Comparison, Match
+from titer.audit.report.differences import Difference
+from titer.audit.report.formats import bare, ends, limit_text
+from titer.audit.report.view.table import Column, Entry, Group, Numbers, Table, head, shown
+
+WORDS = {"better": "▲ better", "worse": "▼ worse", "unclear": "no clear difference", "no interval": "no interval"}
+COLUMNS = (
+    Column("Measure"),
+    Column("First", numeric=True),
+    Column("Second", numeric=True),
+    Column("Second minus first", numeric=True),
+    Column("For the defender"),
+)
+
+
+def side_tables(comparison: Comparison) -> tuple[tuple[str, Table], ...]:
+    """Title and table of each model and data set that both audits have."""
+    numbers = Numbers()
+    grouped: dict[tuple[str, str], list[Match]] = {}
+    for match in comparison.matches:
+        grouped.setdefault((match.model, match.dataset), []).append(match)
+    return tuple((f"{key[0]} on {key[1]}", _table(*key, found, numbers)) for key, found in grouped.items())
+
+
+def _table(model: str, dataset: str, matches: list[Match], numbers: Numbers) -> Table:
+    groups = []
+    for match in matches:
+        flag = " (suspect)" if match.suspect else ""
+        heading = f"{match.attack} at {limit_text(match.limit)}{flag}"
+        groups.append(Group(tuple(_row(difference) for difference in match.differences), heading))
+    methods = dict.fromkeys(difference.method for match in matches for difference in match.differences)
+    number = numbers.table()
+    note = f"Intervals of the difference: {'; '.join(methods)}."
+    return Table(f"sides-{number}", f"{model} on {dataset} in both audits.", COLUMNS, tuple(groups), (note,), number)
+
+
+def _row(difference: Difference) -> tuple[Entry, ...]:
+    known = difference.low is not None and difference.high is not None
+    reach = ends(difference.low or 0.0, difference.high or 0.0, difference.unit) if known else ""
+    unit = " points" if difference.unit == "points" else ""
+    text = bare(difference.value, difference.unit) + unit
+    sign = "+" if difference.value > 0 else ""
+    return (
+        head(difference.name),
+        shown(difference.a, with_n=True),
+        shown(difference.b, with_n=True),
+        Entry(text=sign + text, small=reach, numeric=True, strong=True),
+        Entry(text=WORDS[difference.meaning]),
+    )
