@@ -29,7 +29,7 @@ class Attack(ABC):
     name: ClassVar[str]
     reference: ClassVar[str]
     needs: ClassVar[Access] = "gradients"
-    searches: ClassVar[type[Change]] = SmoothChange
+    searches: ClassVar[type[Change]] = SmoothChange  # type: ignore[type-abstract]
     control: ClassVar[bool] = False
     iterative: ClassVar[bool] = True
 
@@ -38,8 +38,12 @@ class Attack(ABC):
         """Parameters [n, ...] of the change, the best found for each case."""
 
     def fits(self, change: Change) -> bool:
-        """Whether this attack can search this change; attacks with further wishes refine it."""
-        return isinstance(change, self.searches)
+        """Whether this attack can search this change; attacks with further wishes refine it.
+
+        What walks along gradients needs a limit that is a length, not a number of edits.
+        """
+        walks = self.searches is SmoothChange
+        return isinstance(change, self.searches) and not (walks and change.counts)
 
     def require(self, low: float, **settings: float) -> None:
         """Refuse settings below `low`; subclasses call it when they are made."""

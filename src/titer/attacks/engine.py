@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+import hashlib
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from titer.attacks._rows import lanes
 from titer.attacks.attack import Attack
 from titer.attacks.problem import Meter, Problem
 from titer.cases.case import Array, Batch
@@ -20,7 +23,7 @@ from titer.threats.change import Field
 from titer.threats.random import CaseRandom
 from titer.threats.threat import ThreatModel
 
-# A cost may pass its limit by what float32 cannot tell apart.
+# A cost may pass its limit, and a value its range, by this part of it: what float32 cannot tell apart.
 _SLACK = 1e-6
 
 
@@ -29,13 +32,13 @@ class Outcome:
     """What came of one attack on some cases; every array has one row per case.
 
     Arguments
-        perturbed: [n, *shape] perturbed cases (for embeddings: the clean notes).
+        perturbed: [n, *shape] perturbed cases, exactly in range, as the model saw them (embeddings: the clean notes).
         fooled: whether the attacker got what was wanted.
         clean_scores, scores: [n, K] before and after.
         cost: what was paid, in the unit of the limit; never above it.
         queries, passes: questions asked and gradients taken.
         flat, broken: share of the gradients that were all zero, or not numbers.
-        violated: proposals that broke limit, mask or range; these cases were left clean.
+        violated: proposals that broke limit, mask, range or change; these cases were left clean.
     """
 
     perturbed: Array
@@ -91,14 +94,117 @@ def run(
     per_case = np.full(len(batch), threat.limit) if limits is None else np.asarray(limits, dtype=np.float64)
     if per_case.shape != (len(batch),) or not np.isfinite(per_case).all() or (per_case < 0).any():
         raise ThreatError(f"{len(batch)} finite limits of 0 or more", str(per_case.shape), "give one limit per case")
+    trial = _Trial(attack, model, threat, seed, choices)
     pieces = []
-    with model.ready():
+    with model.ready(), _undisturbed(seed):
         for start in range(0, len(batch), size):
             rows = np.arange(start, min(start + size, len(batch)))
-            pieces.append(_piece(attack, model, batch.take(rows), threat, seed, per_case[rows], choices))
+            pieces.append(trial.run(batch.take(rows), per_case[rows]))
             if progress is not None:
                 progress(len(rows))
     return _join(pieces, model, batch)
+
+
+@dataclass(frozen=True, eq=False)
+class _Trial:
+    """Who searches, against what, under which rules: the same for every piece of the batch."""
+
+    attack: Attack
+    model: Model
+    threat: ThreatModel
+    seed: str
+    choices: Array | None
+
+    def run(self, batch: Batch, limits: Array) -> dict[str, Any]:
+        problem = self._problem(batch, limits)
+        with torch.no_grad():
+            clean = problem.ask(problem.nothing())[0]
+        self.model.task.check(clean.double().cpu().numpy())
+        # The attack works on copies: whatever it does to them, the judge has its own.
+        theirs = replace(
+            problem,
+            inputs=problem.inputs.clone(),
+            field=replace(problem.field, clean=problem.field.clean.clone()),
+            clean=problem.seen(clean).clone(),
+        )
+        params = self.attack.search(theirs, CaseRandom.of(self.seed, batch.ids)).detach()
+        return self._judge(problem, params, batch, limits, clean.double().cpu().numpy())
+
+    def _problem(self, batch: Batch, limits: Array) -> Problem:
+        model, threat = self.model, self.threat
+        inputs = to_tensor(batch.inputs, model.space)
+        surface = inputs
+        if threat.change.surface == "embedding":
+            with torch.no_grad():
+                surface = model.embed(inputs)
+        field = _field(self, batch, inputs, surface)
+        threat.change.check(field)
+        return Problem(
+            model=model,
+            inputs=inputs,
+            field=field,
+            change=threat.change,
+            limit=torch.as_tensor(limits, dtype=surface.dtype if surface.is_floating_point() else torch.float32),
+            goal=threat.goal,
+            truth=_truth(model, batch, threat),
+            clean=torch.zeros(len(batch), model.task.outputs),
+            knowledge=threat.knowledge,
+            meter=Meter(len(batch)),
+            index=torch.arange(len(batch)),
+            budget=threat.queries,
+            lane=lanes(model, batch.ids),
+        )
+
+    def _judge(self, problem: Problem, params: Tensor, batch: Batch, limits: Array, before: Array) -> dict[str, Any]:
+        change, goal, task = self.threat.change, self.threat.goal, self.model.task
+        ideal = problem.nothing()
+        _check_shape(self.attack, params, ideal)
+        cost = change.cost(problem.field, params).double().cpu().numpy()
+        # Written so that a cost that is no number counts as too much.
+        violated = ~(cost <= limits * (1 + _SLACK)) | _outside(problem, params)
+        taken_back = torch.from_numpy(violated).reshape(-1, *([1] * (params.dim() - 1)))
+        with torch.no_grad():
+            answer, perturbed = problem.ask(torch.where(taken_back, ideal, params))
+        scores = answer.double().cpu().numpy()
+        task.check(scores)
+        fooled = goal.fooled(task, batch.targets, before, scores)
+        already = goal.fooled(task, batch.targets, before, before)
+        idle = already & ~fooled & (not self.attack.control)
+        if idle.any():
+            rows = torch.from_numpy(np.flatnonzero(idle))
+            scores[idle], fooled[idle] = before[idle], True
+            perturbed[rows] = change.apply(problem.field.rows(rows), ideal[rows])
+        cost[violated | idle] = 0.0
+        shown = problem.inputs if change.surface == "embedding" else perturbed
+        seen, passes = problem.meter, problem.meter.passes.numpy()
+        return {
+            "perturbed": shown.cpu().numpy(),
+            "fooled": fooled,
+            "clean_scores": before,
+            "scores": scores,
+            "cost": cost,
+            "queries": seen.queries.numpy(),
+            "passes": passes,
+            "flat": seen.flat.numpy() / np.maximum(passes, 1),
+            "broken": seen.broken.numpy() / np.maximum(passes, 1),
+            "violated": violated,
+        }
+
+
+@contextmanager
+def _undisturbed(seed: str) -> Iterator[None]:
+    """All global random state set from the seed (for models that draw) and put back afterwards."""
+    number = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:4], "little")
+    plain, array = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng():
+        torch.manual_seed(number)
+        np.random.seed(number)
+        random.seed(number)
+        try:
+            yield
+        finally:
+            random.setstate(plain)
+            np.random.set_state(array)
 
 
 def _check_pair(attack: Attack, model: Model, batch: Batch, threat: ThreatModel) -> None:
@@ -118,86 +224,26 @@ def _check_pair(attack: Attack, model: Model, batch: Batch, threat: ThreatModel)
         )
     if not attack.fits(threat.change):
         raise AttackError(
-            f"a change that {attack.name} can search ({attack.searches.__name__})",
+            f"a change that {attack.name} can search",
             f"{threat.change.name!r} {getattr(threat.change, 'norm', '')}".strip(),
             "choose another attack or another change in the plan",
         )
 
 
-def _piece(
-    attack: Attack, model: Model, batch: Batch, threat: ThreatModel, seed: str, limits: Array, choices: Array | None
-) -> dict[str, Any]:
-    inputs = to_tensor(batch.inputs, model.space)
-    surface = inputs
-    if threat.change.surface == "embedding":
-        with torch.no_grad():
-            surface = model.embed(inputs)
-    field = _field(model, batch, threat, inputs, surface, choices)
-    meter = Meter(len(batch))
-    limit = torch.as_tensor(limits, dtype=surface.dtype if surface.is_floating_point() else torch.float32)
-    blank = torch.zeros(len(batch), model.task.outputs)
-    truth = _truth(model, batch, threat)
-    problem = Problem(
-        model, inputs, field, threat.change, limit, threat.goal, truth, blank, threat.knowledge, meter,
-        torch.arange(len(batch)), threat.queries,
-    )  # fmt: skip
-    with torch.no_grad():
-        clean = problem._ask(problem.nothing())  # noqa: SLF001 - the judge's own question is not the attacker's
-    model.task.check(clean.double().cpu().numpy())
-    object.__setattr__(problem, "clean", problem._seen(clean))  # noqa: SLF001
-    rng = CaseRandom.of(seed, batch.ids)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", RuntimeWarning)
-        params = attack.search(problem, rng).detach()
-    return _judge(attack, problem, batch, threat, params, clean, limits)
+def _check_shape(attack: Attack, params: Tensor, ideal: Tensor) -> None:
+    if params.shape != ideal.shape or params.dtype != ideal.dtype:
+        raise AttackError(
+            f"parameters of shape {list(ideal.shape)} and type {ideal.dtype} from {attack.name}",
+            f"{list(params.shape)} and {params.dtype}",
+            "return parameters of the change, one per case",
+        )
 
 
-def _judge(
-    attack: Attack, problem: Problem, batch: Batch, threat: ThreatModel, params: Tensor, clean: Tensor, limits: Array
-) -> dict[str, Any]:
-    model, field = problem.model, problem.field
-    ideal = problem.nothing()
-    cost = threat.change.cost(field, params).double().cpu().numpy()
-    violated = ~(cost <= limits * (1 + _SLACK) + _SLACK * (limits > 0)) | _outside(problem, threat, params)
-    scores, perturbed = _answer(problem, params, violated, ideal)
-    before = clean.double().cpu().numpy()
-    fooled = threat.goal.fooled(model.task, batch.targets, before, scores)
-    already = threat.goal.fooled(model.task, batch.targets, before, before)
-    idle = already & ~fooled & (not attack.control)
-    if idle.any():
-        scores[idle], fooled[idle] = before[idle], True
-        perturbed[torch.from_numpy(idle)] = threat.change.apply(field, ideal)[torch.from_numpy(idle)]
-    cost[violated | idle] = 0.0
-    seen = problem.meter
-    passes = seen.passes.numpy()
-    return {
-        "perturbed": (problem.inputs if threat.change.surface == "embedding" else perturbed).cpu().numpy(),
-        "fooled": fooled,
-        "clean_scores": before,
-        "scores": scores,
-        "cost": cost,
-        "queries": seen.queries.numpy(),
-        "passes": passes,
-        "flat": seen.flat.numpy() / np.maximum(passes, 1),
-        "broken": seen.broken.numpy() / np.maximum(passes, 1),
-        "violated": violated,
-    }
-
-
-def _answer(problem: Problem, params: Tensor, violated: Array, ideal: Tensor) -> tuple[Array, Tensor]:
-    """The model's answer to what was found, with broken proposals taken back."""
-    bad = torch.from_numpy(violated)
-    kept = torch.where(bad.reshape(-1, *([1] * (params.dim() - 1))), ideal, params)
-    with torch.no_grad():
-        scores = problem._ask(kept)  # noqa: SLF001
-        return scores.double().cpu().numpy(), problem.change.apply(problem.field, kept).detach()
-
-
-def _outside(problem: Problem, threat: ThreatModel, params: Tensor) -> Array:
-    """[n] whether a proposal leaves the valid range, moves what it must not, or is no number."""
+def _outside(problem: Problem, params: Tensor) -> Array:
+    """[n] whether a proposal leaves the valid range, moves what it must not, is no number or not of the change."""
     field = problem.field
-    perturbed = threat.change.apply(field, params).detach()
-    bad = ~torch.isfinite(perturbed.double()).flatten(1).all(dim=1)
+    perturbed = problem.change.apply(field, params).detach()
+    bad = ~torch.isfinite(perturbed.double()).flatten(1).all(dim=1) | ~problem.change.valid(field, params)
     if field.low is not None and field.high is not None:
         slack = _SLACK * (field.high - field.low)
         beyond = (perturbed < field.low - slack) | (perturbed > field.high + slack)
@@ -208,23 +254,21 @@ def _outside(problem: Problem, threat: ThreatModel, params: Tensor) -> Array:
     return np.asarray(bad.cpu().numpy())
 
 
-def _field(
-    model: Model, batch: Batch, threat: ThreatModel, inputs: Tensor, surface: Tensor, choices: Array | None
-) -> Field:
-    space = model.space
+def _field(trial: _Trial, batch: Batch, inputs: Tensor, surface: Tensor) -> Field:
+    space, threat, choices = trial.model.space, trial.threat, trial.choices
     mask = None
     if threat.where == "outside-mask":
         if batch.masks is None:
             raise ThreatError("lesion masks for 'outside-mask'", "cases without masks", "set 'where' to 'all'")
         mask = torch.from_numpy(1 - np.asarray(batch.masks, dtype=np.float32)).to(surface.dtype)
     if space.kind == "tokens":
-        words = (inputs != space.padding).to(surface.dtype)
-        mask = words.unsqueeze(-1) if threat.change.surface == "embedding" else words
+        words = inputs != space.padding if mask is None else (inputs != space.padding) & (mask != 0)
+        mask = (words.unsqueeze(-1) if threat.change.surface == "embedding" else words).to(torch.float32)
         table = None if choices is None else torch.from_numpy(np.asarray(choices, dtype=np.int64))
         return Field(surface, None, None, torch.ones((), dtype=torch.float32), mask, table)
     low, high = (torch.from_numpy(np.asarray(edge)).to(surface.dtype) for edge in space.bounds())
     scale = torch.from_numpy(np.asarray(space.per_channel(space.scale))).to(surface.dtype)
-    return Field(surface, low, high, scale, mask)
+    return Field(surface, low, high, scale, mask, rate=space.rate)
 
 
 def _truth(model: Model, batch: Batch, threat: ThreatModel) -> Tensor:

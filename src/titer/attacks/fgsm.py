@@ -18,13 +18,13 @@ class FGSM(Attack):
     """One step of the full limit along the steepest direction of the loss.
 
     x' = clip(x + limit * steepest(gradient of L(f(x), y))); in L-infinity steepest is the sign, in L2 the gradient
-    over its length, in L0 the values with the largest slopes. With a random start: a point of the ball first, then a step
-    of 1.25 limits, projected.
+    over its length. With a random start: a point of the ball first, then a step of 1.25 limits, projected.
 
-    Source: Goodfellow, Shlens, Szegedy 2015 (arXiv 1412.6572); random start: Wong, Rice, Kolter 2020 (arXiv 2001.03994).
+    Source: Goodfellow, Shlens, Szegedy 2015 (arXiv 1412.6572); random start: Wong, Rice, Kolter 2020 (arXiv
+    2001.03994).
 
     Arguments
-        loss: "ce", "margin" or "dlr".
+        loss: "ce", "margin", "dlr" or "target".
         random_start: begin at a random point of the ball.
 
     >>> FGSM().needs

@@ -7,8 +7,11 @@ fooled; attacks keep their best iterate by it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from functools import partial
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -19,7 +22,8 @@ from titer.threats.goal import Goal
 
 Scores = Float[Tensor, "n K"]
 PerCase = Float[Tensor, " n"]
-LOSSES = ("ce", "margin", "dlr")
+Loss = Callable[[Task, Goal, Tensor, Tensor, Tensor], Tensor]
+LOSSES = ("ce", "margin", "dlr", "target")
 
 
 def advantage(task: Task, goal: Goal, scores: Scores, truth: Tensor, clean: Scores) -> PerCase:
@@ -33,7 +37,7 @@ def advantage(task: Task, goal: Goal, scores: Scores, truth: Tensor, clean: Scor
     >>> advantage(task, Goal(), scores, torch.tensor([0, 0]), scores)
     tensor([-2.,  5.])
     """
-    moved = task.shifted(scores)
+    moved = _shifted(task, scores)
     if goal.kind == "targeted":
         return -_lead(moved, truth)
     if goal.kind in ("raise", "lower"):
@@ -44,22 +48,20 @@ def advantage(task: Task, goal: Goal, scores: Scores, truth: Tensor, clean: Scor
     if task.kind == "classes":
         return _lead(moved, truth)
     if task.kind == "regression":
-        return (scores[:, 0] - truth).abs() - float(task.tolerance or 0)
-    wrong = -(2 * truth.to(moved.dtype) - 1).reshape(len(moved), -1) * moved
-    return wrong.amax(dim=1)
+        return _distance(scores[:, 0] - truth) - float(task.tolerance or 0)
+    return _wrongness(moved, truth).amax(dim=1)
 
 
 def cross_entropy(task: Task, goal: Goal, scores: Scores, truth: Tensor, clean: Scores) -> PerCase:
-    """The training loss of the task: cross-entropy, summed over findings; squared error; the score itself."""
-    moved = task.shifted(scores)
+    """The training loss of the task: cross-entropy, summed over findings; distance; the score itself."""
+    moved = _shifted(task, scores)
     if goal.kind == "targeted":
         return -F.cross_entropy(moved, truth, reduction="none")
-    if goal.kind in ("raise", "lower") or task.kind == "anomaly":
+    if goal.kind in ("raise", "lower") or task.kind in ("anomaly", "regression"):
+        # A squared error has the same direction as the distance, but none at all where the answer is exact.
         return advantage(task, goal, scores, truth, clean)
     if task.kind == "classes":
         return F.cross_entropy(moved, truth, reduction="none")
-    if task.kind == "regression":
-        return (scores[:, 0] - truth) ** 2
     wanted = truth.to(moved.dtype).reshape(len(moved), -1)
     return F.binary_cross_entropy_with_logits(moved, wanted, reduction="none").sum(dim=1)
 
@@ -72,23 +74,53 @@ def dlr(task: Task, goal: Goal, scores: Scores, truth: Tensor, clean: Scores) ->
     """
     margin = advantage(task, goal, scores, truth, clean)
     if task.kind == "classes" and scores.shape[1] >= 3:
-        ordered = task.shifted(scores).sort(dim=1, descending=True).values
+        ordered = scores.sort(dim=1, descending=True).values
         return margin / (ordered[:, 0] - ordered[:, 2]).clamp_min(1e-12)
     return margin / margin.detach().abs().clamp_min(1e-12)
 
 
-_BY_NAME: dict[str, Callable[[Task, Goal, Tensor, Tensor, Tensor], Tensor]] = {
-    "ce": cross_entropy,
-    "margin": advantage,
-    "dlr": dlr,
-}
+def target(task: Task, goal: Goal, scores: Scores, truth: Tensor, clean: Scores, *, rank: int = 0) -> PerCase:
+    """One way of being wrong at a time: the `rank`-th nearest one on the clean case, starting again after the last.
+
+    Classes: z_t - z_y with t the rank-th runner-up, as in the targeted losses of Croce and Hein 2020 (arXiv
+    2003.01690). Findings: the rank-th nearest to its threshold. Regression: first the way in which the clean answer
+    already errs, then the other. Goals that name what is wanted have one way only, the margin.
+
+    >>> task = Task("classes", ("a", "b", "c"))
+    >>> scores = torch.tensor([[3.0, 1.0, 0.0]])
+    >>> [target(task, Goal(), scores, torch.tensor([0]), scores, rank=rank).item() for rank in (0, 1, 2)]
+    [-2.0, -3.0, -2.0]
+    """
+    moved, before = _shifted(task, scores), _shifted(task, clean).detach()
+    if goal.kind != "untargeted" or task.kind in ("binary", "anomaly"):
+        return advantage(task, goal, scores, truth, clean)
+    if task.kind == "regression":
+        way = torch.where(clean[:, 0] >= truth, 1.0, -1.0) * (1 - 2 * (rank % 2))
+        return (way * (scores[:, 0] - truth)).to(scores.dtype)
+    if task.kind == "multilabel":
+        order = _wrongness(before, truth).argsort(dim=1, descending=True, stable=True)
+        return _wrongness(moved, truth).gather(1, order[:, rank % order.shape[1]][:, None])[:, 0]
+    others = before.scatter(1, truth[:, None], float("-inf")).argsort(dim=1, descending=True, stable=True)
+    chosen = others[:, rank % (others.shape[1] - 1)]
+    return (moved.gather(1, chosen[:, None]) - moved.gather(1, truth[:, None]))[:, 0]
 
 
-def loss(name: str) -> Callable[[Task, Goal, Tensor, Tensor, Tensor], Tensor]:
-    """A loss by name: "ce", "margin" or "dlr"."""
+_BY_NAME: dict[str, Loss] = {"ce": cross_entropy, "margin": advantage, "dlr": dlr, "target": target}
+
+
+def loss(name: str) -> Loss:
+    """A loss by name: "ce", "margin", "dlr" or "target"; "target2" is the second nearest target, and so on."""
+    numbered = re.fullmatch(r"target([1-9]\d*)", name)
+    if numbered:
+        return partial(target, rank=int(numbered[1]) - 1)
     if name not in _BY_NAME:
         raise AttackError(f"a loss among {', '.join(LOSSES)}", repr(name), "correct the attack's 'loss'")
     return _BY_NAME[name]
+
+
+def _shifted(task: Task, scores: Scores) -> Scores:
+    moved: Tensor = task.shifted(scores)
+    return moved
 
 
 def _lead(moved: Scores, truth: Int[Tensor, " n"]) -> PerCase:
@@ -96,6 +128,16 @@ def _lead(moved: Scores, truth: Int[Tensor, " n"]) -> PerCase:
     own = moved.gather(1, truth[:, None])[:, 0]
     others = moved.scatter(1, truth[:, None], float("-inf")).amax(dim=1)
     return others - own
+
+
+def _wrongness(moved: Scores, truth: Tensor) -> Float[Tensor, "n K"]:
+    """How far each one-logit decision lies on the wrong side."""
+    return -(2 * truth.to(moved.dtype) - 1).reshape(len(moved), -1) * moved
+
+
+def _distance(gap: PerCase) -> PerCase:
+    """|gap|, with a slope of 1 at zero, where the absolute value has none."""
+    return torch.where(gap >= 0, gap, -gap)
 
 
 def _sickness(task: Task, moved: Scores) -> PerCase:

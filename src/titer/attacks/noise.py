@@ -11,6 +11,7 @@ from titer.attacks.attack import Attack
 from titer.attacks.problem import Best, Problem
 from titer.errors import AttackError
 from titer.models.model import Access
+from titer.threats.change import Change, SmoothChange, StepwiseChange
 from titer.threats.changes.additive import Additive
 from titer.threats.random import CaseRandom
 
@@ -20,7 +21,8 @@ class Noise(Attack):
     """A random change at the limit, unrelated to the model.
 
     "sign" puts every value at plus or minus the limit (L-infinity only; the strongest noise of that size), "ball" draws
-    uniformly within the limit. With `tries` above 1 the best of several is kept, and it becomes a label-only attack.
+    uniformly within the limit; counted changes take as many random edits as the limit allows. With `tries` above 1
+    the best of several is kept, and it becomes a label-only attack.
 
     Source: the control that Madry et al. 2018 (arXiv 1706.06083) and every evaluation guide since ask for.
 
@@ -37,6 +39,7 @@ class Noise(Attack):
     name: ClassVar[str] = "noise"
     reference: ClassVar[str] = "control: random change of the same size"
     needs: ClassVar[Access] = "labels"
+    searches: ClassVar[type[Change]] = Change  # type: ignore[type-abstract]
     control: ClassVar[bool] = True
     iterative: ClassVar[bool] = False
 
@@ -53,6 +56,9 @@ class Noise(Attack):
             params = self._draw(problem, rng, attempt)
             best.offer(params, problem.advantage(problem.scores(params)))
         return best.params
+
+    def fits(self, change: Change) -> bool:
+        return isinstance(change, (SmoothChange, StepwiseChange))
 
     def _draw(self, problem: Problem, rng: CaseRandom, draw: int) -> Tensor:
         change = problem.change

@@ -18,18 +18,18 @@ from titer.threats.random import CaseRandom
 class PGD(Attack):
     """Projected gradient ascent with restarts, keeping the best iterate of each case.
 
-    d <- project(d + rate * limit * steepest(gradient)), from doing nothing first and from random points of the ball after that;
-    the rate is `reach / steps`, so that a walk can cross the ball. With momentum m (MI-FGSM), the gradient is replaced
-    by g <- m g + gradient / mean |gradient|. Restarts take the losses in turn.
+    d <- project(d + rate * limit * steepest(gradient)), from doing nothing first and from random points of the ball
+    after that; the rate is `reach / steps`, so that a walk can cross the ball. With momentum m (MI-FGSM), the gradient
+    is replaced by g <- m g + gradient / mean |gradient|. Restarts take the losses in turn; each "target" in turn is
+    the next nearest wrong class, so that `restarts` of one less than the classes try all of them.
 
-    Source: Madry et al. 2018 (arXiv 1706.06083); momentum: Dong et al. 2018 (arXiv 1710.06081). Different from both: the
-    first walk starts at the clean case, so that PGD is never weaker than its own first step, and the best
-    iterate is kept, not the last.
+    Source: Madry et al. 2018 (arXiv 1706.06083); momentum: Dong et al. 2018 (arXiv 1710.06081). Different from both:
+    the first walk starts at the clean case, and the best iterate is kept, not the last.
 
     Arguments
         steps: gradient steps per restart.
         restarts: walks per case.
-        losses: names from `titer.attacks.losses`, used by the restarts in turn.
+        losses: names from `titer.attacks.losses` ("ce", "margin", "dlr", "target"), used by the restarts in turn.
         reach: length of a whole walk in units of the limit.
         momentum: 0 for none.
         early_exit: cases leave as soon as they are fooled (same robust accuracy, weaker scores).
@@ -67,7 +67,7 @@ class PGD(Attack):
     def _walk(self, problem: Problem, rng: CaseRandom, restart: int, rows: Tensor, best: Best) -> None:
         part, noise = problem.rows(rows), rng.rows(rows)
         params = part.nothing() if restart == 0 else part.sample(noise, draw=restart)
-        name = self.losses[restart % len(self.losses)]
+        name = self._loss(restart)
         velocity = torch.zeros_like(params)
         for step in range(self.steps):
             _, gradient, scores = part.slope(params, name)
@@ -86,3 +86,10 @@ class PGD(Attack):
                     return
             params = part.project(params + part.step(gradient, self.reach / self.steps))
         best.offer(params, part.advantage(part.scores(params)), rows)
+
+    def _loss(self, restart: int) -> str:
+        turn, place = divmod(restart, len(self.losses))
+        name = self.losses[place]
+        if name != "target":
+            return name
+        return f"target{turn * self.losses.count(name) + self.losses[:place].count(name) + 1}"

@@ -6,19 +6,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from titer.attacks._rows import Seating
 from titer.attacks.losses import advantage, loss
 from titer.errors import AttackError, BudgetError
 from titer.models.model import Access, Model, allows
-from titer.threats.change import Change, Field, SmoothChange
+from titer.threats.change import Change, Field, SmoothChange, StepwiseChange
 from titer.threats.goal import Goal
 from titer.threats.random import CaseRandom
-
-# From this many rows on, matrix products give each row the same bits whatever stands beside it (fewer rows take
-# another path through the linear-algebra library). Smaller questions are filled up, so a case alone is bit-equal.
-_ROWS = 8
 
 
 class Meter:
@@ -52,6 +49,7 @@ class Problem:
         knowledge: what may be seen.
         meter, index: where questions are counted, and the rows of these cases there.
         budget: the most questions per case, or None.
+        lane: [n] where each case must sit in a question for its answer to be the same bits always; None if unknown.
     """
 
     model: Model
@@ -64,8 +62,9 @@ class Problem:
     clean: Float[Tensor, "n K"]
     knowledge: Access
     meter: Meter
-    index: Tensor
+    index: Int[Tensor, " n"]
     budget: int | None = None
+    lane: Int[Tensor, " n"] | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -75,6 +74,13 @@ class Problem:
         """The change, if gradients can improve it."""
         if not isinstance(self.change, SmoothChange):
             raise AttackError("a smooth change", f"{self.change.name!r}", "use an attack that searches by single edits")
+        return self.change
+
+    @property
+    def stepwise(self) -> StepwiseChange:
+        """The change, if it is made of single edits."""
+        if not isinstance(self.change, StepwiseChange):
+            raise AttackError("a change of single edits", f"{self.change.name!r}", "use an attack for smooth changes")
         return self.change
 
     def rows(self, index: Tensor) -> Problem:
@@ -87,7 +93,12 @@ class Problem:
             truth=self.truth[index],
             clean=self.clean[index],
             index=self.index[index.to(self.index.device)],
+            lane=None if self.lane is None else self.lane[index.to(self.lane.device)],
         )
+
+    def within(self, limit: Float[Tensor, " n"]) -> Problem:
+        """The same problem with other limits."""
+        return replace(self, limit=limit)
 
     def nothing(self) -> Tensor:
         """Parameters that change nothing."""
@@ -95,7 +106,8 @@ class Problem:
 
     def sample(self, rng: CaseRandom, draw: int) -> Tensor:
         """Random parameters within the limit."""
-        return self.smooth.sample(self.field, self.limit, rng, draw)
+        change = self.change if isinstance(self.change, StepwiseChange) else self.smooth
+        return change.sample(self.field, self.limit, rng, draw)
 
     def project(self, params: Tensor) -> Tensor:
         """The nearest parameters that keep limit, mask and range."""
@@ -110,38 +122,44 @@ class Problem:
         """Scores of the perturbed cases; one question per case."""
         self._spend(1)
         with torch.no_grad():
-            return self._seen(self._ask(params))
+            return self.seen(self.ask(params)[0])
 
     def advantage(self, scores: Tensor) -> Float[Tensor, " n"]:
-        """The attacker's margin, above 0 when fooled."""
-        return advantage(self.model.task, self.goal, scores, self.truth, self.clean)
+        """The attacker's margin, above 0 when fooled; in float64, as the engine judges."""
+        return advantage(self.model.task, self.goal, scores.double(), self.truth, self.clean.double())
 
     def slope(self, params: Tensor, name: str) -> tuple[Tensor, Tensor, Tensor]:
-        """Loss [n], its gradient at `params`, and the scores seen on the way; one question and one pass."""
-        self._must_see_gradients()
-        self._spend(1)
-        point = params.detach().requires_grad_(True)
+        """A loss [n], its gradient at `params`, and the scores seen on the way; one question and one pass.
+
+        For changes of words the gradient is that of the embedded words, [n, L, E].
+        """
+        point, scores = self._look(params)
         with torch.enable_grad():
-            scores = self._ask(point)
             value = loss(name)(self.model.task, self.goal, scores, self.truth, self.clean)
             (gradient,) = torch.autograd.grad(value.sum(), point)
-        self.meter.watch(self.index, gradient)
-        return value.detach(), torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0), scores.detach()
+        return value.detach(), self._watched(gradient), scores.detach()
 
     def jacobian(self, params: Tensor) -> tuple[Tensor, Tensor]:
         """Scores [n, K] and their derivatives [n, K, ...]; one question and K passes."""
-        self._must_see_gradients()
-        self._spend(1)
-        point = params.detach().requires_grad_(True)
+        point, scores = self._look(params)
         columns = []
-        with torch.enable_grad():
-            scores = self._ask(point)
-            for k in range(scores.shape[1]):
-                last = k == scores.shape[1] - 1
-                (gradient,) = torch.autograd.grad(scores[:, k].sum(), point, retain_graph=not last)
-                self.meter.watch(self.index, gradient)
-                columns.append(torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0))
+        for k in range(scores.shape[1]):
+            last = k == scores.shape[1] - 1
+            (gradient,) = torch.autograd.grad(scores[:, k].sum(), point, retain_graph=not last)
+            columns.append(self._watched(gradient))
         return scores.detach(), torch.stack(columns, dim=1)
+
+    def gains(
+        self, params: Tensor, gradient: Float[Tensor, "n L E"], edits: Int[Tensor, "n L C"]
+    ) -> Float[Tensor, "n L C"]:
+        """What each edit of words would add to a loss with this gradient, to first order: (e_new - e_now) . gradient.
+
+        Source: Ebrahimi et al. 2018 (arXiv 1712.06751).
+        """
+        with torch.no_grad():
+            now = self.model.embed(self.change.apply(self.field, params))
+            columns = [((self.model.embed(word) - now) * gradient).sum(dim=-1) for word in edits.unbind(dim=-1)]
+            return torch.stack(columns, dim=-1)
 
     def remaining(self) -> int | None:
         """Questions left for the case that has asked most, or None without a limit."""
@@ -149,34 +167,61 @@ class Problem:
             return None
         return self.budget - int(self.meter.queries[self.index].max()) if len(self) else self.budget
 
-    def _ask(self, params: Tensor) -> Tensor:
-        perturbed = self.change.apply(self.field, params)
-        count = len(perturbed)
-        inputs = self.inputs
-        if count < _ROWS:
-            fill = torch.zeros(_ROWS - count, dtype=torch.int64, device=perturbed.device)
-            perturbed = torch.cat((perturbed, perturbed.detach()[fill]))
-            inputs = torch.cat((inputs, inputs[fill]))
+    def ask(self, params: Tensor, embedded: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Scores and perturbed cases, uncounted and unveiled: for the engine, not for attacks."""
+        seats = None if self.lane is None else Seating.of(self.lane)
+        index = torch.arange(len(params)) if seats is None else seats.source
+        field = self.field if seats is None else self.field.rows(index)
+        perturbed = self.change.apply(field, params if seats is None else seats.spread(params))
+        if perturbed.is_floating_point():
+            # What rounding puts beside the range is moved back; to the gradient this is as if it had not happened.
+            perturbed = perturbed + (field.clip(perturbed) - perturbed).detach()
         if self.change.surface == "embedding":
-            return self.model.scores_embedded(inputs, perturbed)[:count]
-        return self.model.scores(perturbed)[:count]
+            scores = self.model.scores_embedded(self.inputs[index], perturbed)
+        elif embedded is not None:
+            words = embedded if seats is None else seats.spread(embedded)
+            scores = self.model.scores_embedded(perturbed, words)
+        else:
+            scores = self.model.scores(perturbed)
+        return (scores, perturbed) if seats is None else (seats.gather(scores), seats.gather(perturbed))
 
-    def _seen(self, scores: Tensor) -> Tensor:
-        if self.knowledge != "labels" or self.model.access == "labels":
-            return scores
-        decided = torch.from_numpy(self.model.task.decide(scores.double().cpu().numpy())).to(scores.device)
-        if self.model.task.kind == "classes":
-            hard = torch.nn.functional.one_hot(decided, scores.shape[1]).to(scores.dtype)
-            return hard
-        return (2.0 * decided.to(scores.dtype) - 1).reshape(scores.shape)
-
-    def _must_see_gradients(self) -> None:
+    def _look(self, params: Tensor) -> tuple[Tensor, Tensor]:
+        """A point that collects gradients, and the scores there."""
         if not allows(self.knowledge, "gradients"):
             raise AttackError(
                 "an attacker who sees gradients",
                 f"knowledge {self.knowledge!r}",
                 "use a black-box attack such as 'square'",
             )
+        self._spend(1)
+        with torch.enable_grad():
+            if params.is_floating_point():
+                point = params.detach().requires_grad_(True)
+                return point, self.ask(point)[0]
+            with torch.no_grad():
+                embedded = self.model.embed(self.change.apply(self.field, params))
+            point = embedded.detach().requires_grad_(True)
+            return point, self.ask(params, point)[0]
+
+    def _watched(self, gradient: Tensor) -> Tensor:
+        self.meter.watch(self.index, gradient)
+        return torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0)
+
+    def seen(self, scores: Tensor) -> Tensor:
+        """What this attacker sees of an answer: all of it, or the decision only."""
+        if self.knowledge != "labels" or self.model.access == "labels":
+            return scores
+        task = self.model.task
+        if task.kind == "regression":
+            return scores
+        decided = torch.from_numpy(task.decide(scores.double().cpu().numpy())).to(scores.device)
+        if task.kind == "classes":
+            decided = torch.nn.functional.one_hot(decided, scores.shape[1])
+        # Losses subtract the threshold, so it is added here.
+        seen: Tensor = (2.0 * decided.to(scores.dtype) - 1).reshape(scores.shape) - task.shifted(
+            torch.zeros_like(scores)
+        )
+        return seen
 
     def _spend(self, count: int) -> None:
         asked = self.meter.queries[self.index] + count

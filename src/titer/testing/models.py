@@ -1,15 +1,20 @@
-"""Small models with known answers, for tests and examples."""
+"""Small models with known answers, for tests, contract checks and examples."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from titer.cases.case import Batch
+from titer.cases.case import Array, Batch
 from titer.cases.space import Space
 from titer.models.adapters.torch import TorchModel
 from titer.models.task import Task
+
+Answer = Literal["classes", "two classes", "binary", "multilabel", "regression", "anomaly"]
+_OUTPUTS = {"classes": 3, "two classes": 2, "multilabel": 3}
 
 
 class Affine(nn.Module):
@@ -29,8 +34,8 @@ def linear(
 ) -> tuple[TorchModel, Batch]:
     """A linear model and cases that it classifies correctly, in float64.
 
-    The exact distance of case i to the decision border is |m_i| / ||w||_1 (L-infinity) or |m_i| / ||w||_2 (L2), where m is
-    the difference of two logits and w that of their weights.
+    The exact distance of case i to the decision border is |m_i| / ||w||_1 (L-infinity) or |m_i| / ||w||_2 (L2), where m
+    is the difference of two logits and w that of their weights.
 
     >>> model, batch = linear(features=3, cases=5)
     >>> model.task.correct(model.predict(batch.inputs), batch.targets).all()
@@ -40,8 +45,144 @@ def linear(
     module = Affine(torch.from_numpy(rng.normal(size=(outputs, features))), torch.from_numpy(rng.normal(size=outputs)))
     inputs = rng.uniform(max(low, -1), min(high, 1), size=(cases, features))
     space = Space("table", (features,), "unit", low, high)
-    classes = tuple(f"class {k}" for k in range(outputs)) if outputs > 1 else ("negative", "positive")
-    task = Task("classes" if outputs > 1 else "binary", classes, positive=(1,))
-    model = TorchModel(module, space, task, name="linear")
-    targets = task.decide(model.predict(inputs))
-    return model, Batch.of(inputs, targets)
+    model = TorchModel(module, space, task("classes" if outputs > 1 else "binary", outputs), name="linear")
+    return model, Batch.of(inputs, model.task.decide(model.predict(inputs)))
+
+
+def task(kind: Answer, outputs: int | None = None) -> Task:
+    """A task of this kind with plain names.
+
+    >>> task("regression").tolerance
+    0.01
+    """
+    if kind == "regression":
+        return Task("regression", ("age",), tolerance=0.01)
+    if kind in ("binary", "anomaly"):
+        return Task("binary" if kind == "binary" else "anomaly", ("negative", "positive"), positive=(1,))
+    classes = tuple(f"class {k}" for k in range(outputs or _OUTPUTS[kind]))
+    return Task("multilabel" if kind == "multilabel" else "classes", classes, positive=(1,))
+
+
+class Net(nn.Module):
+    """A tiny untrained network of the architecture that suits a space, in float32."""
+
+    def __init__(self, space: Space, outputs: int) -> None:
+        super().__init__()
+        self.kind = space.kind
+        self.embedding: nn.Embedding | None = None
+        if space.kind == "image":
+            first = nn.Conv2d(space.shape[0], 6, 3, padding=1)
+            second = nn.Conv2d(6, 8, 3, padding=1)
+            norm = nn.BatchNorm2d(6)
+            self.body = nn.Sequential(first, norm, nn.ReLU(), nn.MaxPool2d(2), second, nn.Tanh(), nn.AvgPool2d(2))
+            self.body.append(nn.Flatten())
+        elif space.kind == "signal":
+            self.body = nn.Sequential(nn.Conv1d(space.shape[0], 5, 5, stride=2, padding=2), nn.Tanh())
+            self.recurrent = nn.GRU(5, 7, batch_first=True, bidirectional=True)
+        elif space.kind == "tokens":
+            self.embedding = nn.Embedding(len(space.vocabulary), 12, padding_idx=space.padding)
+            layer = nn.TransformerEncoderLayer(12, 2, 20, dropout=0.1, batch_first=True, norm_first=True)
+            self.body = nn.Sequential(nn.TransformerEncoder(layer, 1, enable_nested_tensor=False))
+        else:
+            self.body = nn.Sequential(nn.Linear(space.size, 9), nn.Tanh(), nn.Linear(9, 7), nn.Sigmoid())
+        self.head = nn.LazyLinear(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.embedding is not None:
+            return self._scores(self.body(self.embedding(x)).mean(dim=1))
+        if self.kind == "signal":
+            return self._scores(self.recurrent(self.body(x).transpose(1, 2))[0].mean(dim=1))
+        return self._scores(self.body(x))
+
+    def _scores(self, hidden: Tensor) -> Tensor:
+        scores: Tensor = self.head(hidden)
+        return scores
+
+
+def space(kind: Literal["image", "signal", "table", "tokens"]) -> Space:
+    """A small space of this kind.
+
+    >>> space("signal").describe()
+    'signal of 2 channels x 30 samples at 125 Hz, -5 to 5 mV'
+    """
+    if kind == "image":
+        return Space("image", (1, 8, 8), "grey level (0-1)")
+    if kind == "signal":
+        return Space("signal", (2, 30), "mV", -5.0, 5.0, rate=125.0)
+    if kind == "table":
+        return Space(
+            "table", (7,), "unit", -2.0, (2.0, 2.0, 3.0, 2.0, 2.0, 2.0, 2.0), scale=(1.0, 0.5, 2.0, 1, 1, 1, 1)
+        )
+    words = ("", *(f"word{number}" for number in range(1, 20)))
+    return Space("tokens", (9,), "word", vocabulary=words)
+
+
+def network(
+    kind: Literal["image", "signal", "table", "tokens"], cases: int, *, answer: Answer = "classes", seed: int = 0
+) -> tuple[TorchModel, Batch]:
+    """A tiny network in float32 and random cases, with the network's own decisions as truth.
+
+    >>> model, batch = network("tokens", 4)
+    >>> model.task.correct(model.predict(batch.inputs), batch.targets).tolist()
+    [True, True, True, True]
+    """
+    where = space(kind)
+    asked = task(answer)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        module = Net(where, asked.outputs)
+        inputs = _cases(where, cases, seed)
+        with torch.no_grad():
+            # Lively weights, so that decisions differ from case to case.
+            module.eval()(torch.from_numpy(inputs))
+            for weight in module.parameters():
+                weight.mul_(2.5)
+    model = TorchModel(module, where, asked, name=f"tiny {kind} net")
+    scores = model.predict(inputs)
+    if asked.kind in ("classes", "binary", "anomaly", "multilabel"):
+        # Centered by the thresholds of the head, so that no class takes all cases.
+        module.head.bias.data -= torch.from_numpy(np.median(scores, axis=0)).float()
+        model = TorchModel(module, where, asked, name=model.name)
+    return model, Batch.of(inputs, asked.decide(model.predict(inputs)))
+
+
+def constant(kind: Literal["image", "signal", "table", "tokens"], cases: int) -> tuple[TorchModel, Batch]:
+    """A model that answers the same whatever it is shown: no attack may fool it.
+
+    >>> model, batch = constant("table", 3)
+    >>> model.predict(batch.inputs).tolist()
+    [[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]]
+    """
+    model, batch = network(kind, cases, answer="two classes")
+    head = model.module.head
+    if isinstance(head, nn.Linear):
+        head.weight.data.zero_()
+        head.bias.data.copy_(torch.tensor([1.0, 0.0]))
+    fixed = TorchModel(model.module, model.space, model.task, name="constant")
+    return fixed, Batch.of(batch.inputs, np.zeros(cases, dtype=np.int64))
+
+
+def choices(space: Space) -> Array:
+    """For each word of a small vocabulary the two that follow it; padding has no alternative.
+
+    >>> choices(space("tokens"))[[0, 1, 19]].tolist()
+    [[0, 0], [2, 3], [1, 2]]
+    """
+    count = len(space.vocabulary) - 1
+    numbers = np.arange(count)
+    table = np.stack([(numbers + 1) % count, (numbers + 2) % count], axis=1) + 1
+    return np.concatenate([np.zeros((1, 2), dtype=np.int64), table])
+
+
+def _cases(where: Space, count: int, seed: int) -> Array:
+    rng = np.random.default_rng(seed)
+    if where.kind == "tokens":
+        notes = rng.integers(1, len(where.vocabulary), size=(count, *where.shape))
+        length = rng.integers(4, where.shape[0] + 1, size=count)
+        notes[np.arange(where.shape[0]) >= length[:, None]] = where.padding
+        return notes
+    low, high = where.bounds()
+    inner = rng.uniform(0.1, 0.9, size=(count, *where.shape))
+    if where.kind == "signal":
+        inner = rng.normal(0.5, 0.05, size=(count, *where.shape)).clip(0, 1)
+    return np.asarray(low + inner * (high - low), dtype=np.float32)

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
+from titer.cases.space import Kind, Space
 from titer.threats.random import CaseRandom
 
 
@@ -26,8 +27,10 @@ class Field:
         clean: [n, *shape] values on the surface of the change (inputs, or embedded notes).
         low, high: valid range, broadcastable to `clean`; None where there is none (embeddings).
         scale: what one unit of limit means for each value, broadcastable to `clean`.
-        mask: 1 where the attacker may change something, 0 elsewhere; broadcastable; None means everywhere.
+        mask: 1 where the attacker may change something, 0 elsewhere; broadcastable, with a first dimension of n or 1;
+            None means everywhere.
         choices: for tokens: [V, C] token numbers that may replace each word, padded with the word itself.
+        rate: samples per second of a signal, if known.
     """
 
     clean: Shaped[Tensor, "n ..."]
@@ -36,24 +39,34 @@ class Field:
     scale: Tensor
     mask: Tensor | None = None
     choices: Tensor | None = None
+    rate: float | None = None
 
     def __len__(self) -> int:
         return len(self.clean)
 
     def rows(self, index: Tensor) -> Field:
         """The cases at these row numbers."""
-        mask = self.mask if self.mask is None or len(self.mask) != len(self.clean) else self.mask[index]
-        return Field(self.clean[index], self.low, self.high, self.scale, mask, self.choices)
+        mask = self.mask if self.mask is None or len(self.mask) == 1 else self.mask[index]
+        return Field(self.clean[index], self.low, self.high, self.scale, mask, self.choices, self.rate)
 
     def clip(self, values: Tensor) -> Tensor:
         """Values moved into the valid range."""
         if self.low is None or self.high is None:
             return values
-        return torch.minimum(torch.maximum(values, self.low), self.high)
+        # Unlike minimum and maximum, clamp passes the whole gradient at the border itself.
+        return torch.clamp(values, self.low, self.high)
+
+    def room(self) -> tuple[Tensor, Tensor]:
+        """The furthest that each value may move down (0 or less) and up (0 or more); infinite without a range."""
+        if self.low is None or self.high is None:
+            far = torch.full_like(self.clean, float("inf"))
+            return -far, far
+        # A clean value outside the range by a rounding error must not be moved by an attacker who does nothing.
+        return (self.low - self.clean).clamp(max=0), (self.high - self.clean).clamp(min=0)
 
     def allow(self, values: Tensor) -> Tensor:
         """Values set to 0 where nothing may change."""
-        return values if self.mask is None else values * self.mask
+        return values if self.mask is None else torch.where(self.mask != 0, values, torch.zeros_like(values))
 
 
 class Change(ABC):
@@ -63,11 +76,29 @@ class Change(ABC):
         name: as plans call it.
         surface: "input", or "embedding" for changes that act behind a model's embedding of words.
         exact: whether a perturbed case could really be recorded or written (an embedding could not).
+        kinds: spaces on which the change has a meaning.
     """
 
     name: ClassVar[str]
     surface: ClassVar[Literal["input", "embedding"]] = "input"
     exact: ClassVar[bool] = True
+    kinds: ClassVar[tuple[Kind, ...]] = ("image", "volume", "signal", "table")
+
+    @property
+    def counts(self) -> bool:
+        """Whether the limit is a number of edits rather than a size."""
+        return False
+
+    def unit(self, space: Space) -> str:
+        """How limits of this change are read aloud."""
+        return space.radius_unit
+
+    def check(self, field: Field) -> None:  # noqa: B027 - nothing to refuse is the rule
+        """Refuse a field on which the change cannot act; most act on any."""
+
+    def valid(self, field: Field, params: Tensor) -> Bool[Tensor, " n"]:
+        """Whether the parameters are any that the change allows, apart from limit, mask and range."""
+        return torch.ones(len(params), dtype=torch.bool, device=params.device)
 
     @abstractmethod
     def nothing(self, field: Field) -> Tensor:
@@ -103,8 +134,16 @@ class SmoothChange(Change):
 
 
 class StepwiseChange(Change):
-    """A change made of single edits, each of which can be tried on its own."""
+    """A change made of single edits, each of which can be tried on its own; the limit is their number."""
+
+    @property
+    def counts(self) -> bool:
+        return True
 
     @abstractmethod
     def edits(self, field: Field, params: Tensor) -> Int[Tensor, "n position choice"]:
-        """For each case and position the values that one edit could put there."""
+        """For each case and position the values that one edit could put there; the present value means no edit."""
+
+    @abstractmethod
+    def sample(self, field: Field, limit: Float[Tensor, " n"], rng: CaseRandom, draw: int) -> Tensor:
+        """Random edits up to the limit; another `draw` gives other ones."""

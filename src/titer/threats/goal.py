@@ -85,14 +85,18 @@ class Goal:
         """The goal in words."""
         if self.kind == "untargeted":
             return {
-                "regression": f"an answer off by more than {task.tolerance:g}" if task.tolerance else "",
+                "regression": f"an answer off by more than {task.tolerance or 0:g}",
                 "multilabel": "any wrong finding",
                 "anomaly": "a missed abnormality or a false alarm",
             }.get(task.kind, "any wrong decision")
         if self.kind == "targeted":
             wanted = "the next class" if self.target is None else repr(task.classes[self._number(task)])
             return f"the decision {wanted}"
-        return f"to {self.kind} the {task.classes[0] if task.kind == 'regression' else 'disease score'}"
+        if task.kind == "regression":
+            way = "above" if self.kind == "raise" else "below"
+            return f"a {task.classes[0]} more than {task.tolerance:g} {way} the clean answer"
+        side = task.disease if self.kind == "raise" else 1 - task.disease
+        return f"the decision {task.classes[side]!r}"
 
     def _number(self, task: Task) -> int:
         if isinstance(self.target, str) and self.target in task.classes:

@@ -56,23 +56,19 @@ class ThreatModel:
     def check(self, space: Space, task: Task) -> None:
         """Refuse a threat that this space or task has no meaning for."""
         self.goal.check(task)
-        discrete = space.kind == "tokens"
-        if discrete and self.change.surface == "input" and self.change.name in ("additive", "lowpass"):
+        if space.kind not in self.change.kinds:
+            words = space.kind == "tokens"
             raise ThreatError(
-                "a change of words for notes",
-                f"change {self.change.name!r}",
-                "use 'embedding' (an upper bound) or 'substitution' (real words)",
+                "a change of words for notes" if words else f"a change that a {space.kind} can undergo",
+                f"change {self.change.name!r} for {', '.join(self.change.kinds)}",
+                "use 'embedding' (an upper bound) or 'substitution' (real words)" if words else "use 'additive'",
             )
-        if not discrete and self.change.name in ("embedding", "substitution"):
-            raise ThreatError(f"a change of measurements for a {space.kind}", self.change.name, "use 'additive'")
 
     def sentence(self, space: Space, task: Task) -> str:
         """The threat in English."""
         label = self.label or f"{self.limit:g}"
-        counted = getattr(self.change, "norm", "") == "l0" or self.change.surface == "embedding"
-        counted = counted or self.change.name == "substitution"
-        limit = label if counted else f"{label} {space.radius_unit}"
-        asked = f" with at most {self.queries} questions per case" if self.queries else ""
+        limit = label if self.change.counts else f"{label} {self.change.unit(space)}".strip()
+        asked = f" and asks at most {self.queries} questions per case" if self.queries else ""
         kept = ", never inside the known lesion," if self.where == "outside-mask" else ""
         change = self.change.sentence(limit)
         return f"An attacker who sees {self.knowledge}{asked} may {change}{kept} and wants {self.goal.sentence(task)}."

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from titer.cases.space import Space
 from titer.errors import ThreatError
 from titer.threats.change import Field, SmoothChange
 from titer.threats.random import CaseRandom
 
 Norm = Literal["linf", "l2", "l0"]
 _NORMS = ("linf", "l2", "l0")
+# Rounds of the search for the length factor of a ball cut by a box; each can only shrink the part that is free.
+_ROUNDS = 8
+# Separates two draws that one call needs.
+_OTHER = 0x5BD1E995
 
 
 @dataclass(frozen=True)
@@ -23,11 +29,14 @@ class Additive(SmoothChange):
 
     The norm is L-infinity (largest change of any value), L2 (root of the summed squares) or L0 (number of values
     changed). The scale of the space makes the limit clinical: mV, grey levels, or standard deviations of a feature.
+    Projection is onto the ball and the valid range at once: the nearest point that keeps both.
 
     Source: Szegedy et al. 2014 (arXiv 1312.6199) for the problem; L0 as in Papernot et al. 2016 (arXiv 1511.07528).
 
     Arguments
         norm: "linf", "l2" or "l0".
+        most: with "l0", the furthest that one value may move, in units of the scale; None means to the end of
+            its range.
 
     >>> field = Field(torch.tensor([[0.2, 0.9]]), torch.tensor(0.0), torch.tensor(1.0), torch.tensor(1.0))
     >>> Additive("linf").project(field, torch.tensor([[-0.5, 0.3]]), torch.tensor([0.25]))
@@ -35,11 +44,31 @@ class Additive(SmoothChange):
     """
 
     norm: Norm = "linf"
+    most: float | None = None
     name: ClassVar[str] = "additive"
 
     def __post_init__(self) -> None:
         if self.norm not in _NORMS:
             raise ThreatError(f"a norm among {', '.join(_NORMS)}", repr(self.norm), "correct 'norm' in the threat")
+        if self.most is not None and (self.norm != "l0" or not (math.isfinite(self.most) and self.most > 0)):
+            raise ThreatError(
+                "'most' above 0, with norm 'l0'", f"{self.most} with {self.norm!r}", "correct 'most' or leave it out"
+            )
+
+    @property
+    def counts(self) -> bool:
+        return self.norm == "l0"
+
+    def unit(self, space: Space) -> str:
+        return "values" if self.counts else super().unit(space)
+
+    def check(self, field: Field) -> None:
+        if self.counts and not all(bool(torch.isfinite(end).all()) for end in self.ends(field)):
+            raise ThreatError(
+                "a finite range for a change of few values by any amount",
+                "values without an end",
+                "give the space a range, or the change a 'most'",
+            )
 
     def nothing(self, field: Field) -> Tensor:
         return torch.zeros_like(field.clean)
@@ -50,27 +79,37 @@ class Additive(SmoothChange):
     def cost(self, field: Field, params: Tensor) -> Float[Tensor, " n"]:
         return _size(params / field.scale, self.norm)
 
+    def valid(self, field: Field, params: Tensor) -> Bool[Tensor, " n"]:
+        if self.most is None:
+            return super().valid(field, params)
+        return _size(params / field.scale, "linf") <= self.most * (1 + 1e-6)
+
+    def ends(self, field: Field) -> tuple[Tensor, Tensor]:
+        """The lowest and highest parameters of each value, whatever happens to the others."""
+        low, high = field.room()
+        if self.most is not None:
+            low, high = torch.maximum(low, -self.most * field.scale), torch.minimum(high, self.most * field.scale)
+        return field.allow(low), field.allow(high)
+
     def project(self, field: Field, params: Tensor, limit: Float[Tensor, " n"]) -> Tensor:
         moved = field.allow(params)
+        low, high = field.room()
         bound = _column(limit, params)
         if self.norm == "linf":
-            moved = torch.minimum(torch.maximum(moved, -bound * field.scale), bound * field.scale)
-        elif self.norm == "l2":
-            # Clipping to the valid range afterwards only shortens d, so both limits hold at once.
-            length = _column(_size(moved / field.scale, "l2"), params)
-            moved = moved * torch.clamp(bound / length.clamp_min(1e-30), max=1.0)
-        else:
-            moved = _keep_largest(moved, moved / field.scale, limit)
-        return field.clip(field.clean + moved) - field.clean
+            return torch.clamp(torch.clamp(moved, -bound * field.scale, bound * field.scale), low, high)
+        if self.norm == "l2":
+            return _into_ball(moved / field.scale, low / field.scale, high / field.scale, bound) * field.scale
+        return torch.clamp(_keep_largest(moved, moved / field.scale, limit), *self.ends(field))
 
     def steepest(self, field: Field, gradient: Tensor) -> Tensor:
         slope = field.allow(gradient) * field.scale
         if self.norm == "linf":
             return slope.sign() * field.scale
         if self.norm == "l2":
-            return slope / _column(_size(slope, "l2"), slope).clamp_min(1e-30) * field.scale
-        one = torch.ones(len(slope), dtype=slope.dtype, device=slope.device)
-        return _keep_largest(slope, slope, one).sign() * field.scale
+            # Divided by its largest part first, so that squares of tiny slopes do not vanish.
+            even = slope / _column(_size(slope, "linf"), slope).clamp_min(1e-37)
+            return even / _column(_size(even, "l2"), even).clamp_min(1e-30) * field.scale
+        raise ThreatError("a limit that is a length, for a gradient step", "norm 'l0'", "use 'jsma' for few values")
 
     def sample(self, field: Field, limit: Float[Tensor, " n"], rng: CaseRandom, draw: int) -> Tensor:
         shape = tuple(field.clean.shape[1:])
@@ -81,30 +120,28 @@ class Additive(SmoothChange):
             # Uniform in a ball of d dimensions: a normal direction, and a radius whose d-th power is uniform.
             direction = rng.normal(shape, draw, field.clean.dtype)
             direction = direction / _column(_size(direction, "l2"), direction)
-            radius = rng.uniform((1,), draw ^ 0x5BD1E995, field.clean.dtype) ** (1.0 / max(1, direction[0].numel()))
+            radius = rng.uniform((1,), draw ^ _OTHER, field.clean.dtype) ** (1.0 / max(1, direction[0].numel()))
             params = direction * _column(radius[:, 0], direction) * bound * field.scale
         else:
             params = self._sample_sparse(field, limit, rng, draw)
         return self.project(field, params, limit)
 
     def sentence(self, limit: str) -> str:
+        each = "by any valid amount" if self.most is None else f"by at most {self.most:g}"
         words = {
             "linf": f"change every value by at most {limit}",
             "l2": f"change values by at most {limit} in total (root of summed squares)",
-            "l0": f"change at most {limit} values, each by any valid amount",
+            "l0": f"change at most {limit} values, each {each}",
         }
         return words[self.norm]
 
     def _sample_sparse(self, field: Field, limit: Float[Tensor, " n"], rng: CaseRandom, draw: int) -> Tensor:
         shape = tuple(field.clean.shape[1:])
-        up = rng.signs(shape, draw, field.clean.dtype)
-        if field.low is None or field.high is None:
-            target = field.clean + up * field.scale
-        else:
-            target = torch.where(up > 0, field.high, field.low).to(field.clean.dtype).expand_as(field.clean)
-        order = field.allow(rng.uniform(shape, draw ^ 0x5BD1E995, field.clean.dtype))
+        low, high = self.ends(field)
+        moved = torch.where(rng.signs(shape, draw, field.clean.dtype) > 0, high, low)
+        order = field.allow(rng.uniform(shape, draw ^ _OTHER, field.clean.dtype))
         chosen = _keep_largest(order, order, limit) != 0
-        return torch.where(chosen, target - field.clean, torch.zeros_like(field.clean))
+        return torch.where(chosen, moved, torch.zeros_like(moved))
 
 
 def _column(values: Tensor, like: Tensor) -> Tensor:
@@ -116,8 +153,29 @@ def _size(values: Tensor, norm: Norm) -> Float[Tensor, " n"]:
     if norm == "linf":
         return flat.abs().amax(dim=1) if flat.shape[1] else flat.sum(dim=1)
     if norm == "l2":
-        return torch.linalg.vector_norm(flat, dim=1)
+        lengths: Tensor = torch.linalg.vector_norm(flat, dim=1)
+        return lengths
     return (flat.abs() > 1e-9).sum(dim=1).to(values.dtype)
+
+
+def _into_ball(moved: Tensor, low: Tensor, high: Tensor, bound: Tensor) -> Tensor:
+    """The nearest point of {|d| <= bound, low <= d <= high} to `moved`, where low <= 0 <= high.
+
+    It is clamp(s * moved, low, high) with the largest s of at most 1 that keeps the length. For a set of values at
+    their ends, s follows in closed form; a larger s only puts more values there, so s rises round by round, never
+    too far.
+    """
+    factor = (bound / _column(_size(moved, "l2"), moved).clamp_min(1e-30)).clamp(max=1.0)
+    for _ in range(_ROUNDS):
+        scaled = factor * moved
+        free = (scaled > low) & (scaled < high)
+        inside = _column((moved * free).flatten(1).square().sum(dim=1), moved)
+        at_end = _column((torch.clamp(scaled, low, high) * ~free).flatten(1).square().sum(dim=1), moved)
+        rest = (bound.square() - at_end).clamp_min(0).sqrt()
+        factor = torch.maximum(factor, rest / inside.sqrt().clamp_min(1e-30)).clamp(max=1.0)
+    kept = torch.clamp(factor * moved, low, high)
+    # Rounding may leave the length a hair above the limit.
+    return kept * (bound / _column(_size(kept, "l2"), kept).clamp_min(1e-30)).clamp(max=1.0)
 
 
 def _keep_largest(values: Tensor, rank: Tensor, limit: Float[Tensor, " n"]) -> Tensor:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from titer.cases.space import Kind, Space
+from titer.errors import ThreatError
 from titer.threats.changes.additive import Additive
 
 
@@ -29,6 +31,15 @@ class Embedding(Additive):
     name: ClassVar[str] = "embedding"
     surface: ClassVar[Literal["input", "embedding"]] = "embedding"
     exact: ClassVar[bool] = False
+    kinds: ClassVar[tuple[Kind, ...]] = ("tokens",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.norm == "l0":
+            raise ThreatError("a norm among linf, l2 for embeddings", "'l0'", "use 'substitution' to change few words")
+
+    def unit(self, space: Space) -> str:
+        return ""
 
     def sentence(self, limit: str) -> str:
         size = f"{limit} in total" if self.norm == "l2" else f"{limit} in each number"
