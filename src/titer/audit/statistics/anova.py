@@ -19,7 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ncfdtrinc
+from scipy.optimize import brentq
+from scipy.stats import chi2, ncf
 from scipy.stats import f as fisher
 from statsmodels.stats.oneway import anova_oneway
 
@@ -201,7 +202,11 @@ def _eta_interval(f: float, df_between: float, df_error: float, confidence: floa
     def limit(chance: float) -> float:
         if float(fisher.cdf(f, df_between, df_error)) <= chance:
             return 0.0
-        center = float(ncfdtrinc(df_between, df_error, chance, f))
+        # For a large F its normal part no longer matters, which leaves a chi squared; below that this is a start.
+        high = 2 * f * df_between * float(chi2.ppf(1 - chance, df_error)) / df_error + 10 * df_between + 50
+        while float(ncf.cdf(f, df_between, df_error, high)) > chance:
+            high *= 2
+        center = float(brentq(lambda at: float(ncf.cdf(f, df_between, df_error, at)) - chance, 0.0, high, rtol=1e-10))
         return center / (center + df_between + df_error + 1)
 
     return limit((1 + confidence) / 2), limit((1 - confidence) / 2)
