@@ -1,0 +1,66 @@
+"""Words and columns that findings, traps and pictures share: limits as people say them, right answers per trial."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from titer.audit.limits import Radius
+from titer.audit.results import CellResults
+from titer.audit.table import Array
+
+
+def limit_words(radius: Radius) -> str:
+    """A limit with its unit.
+
+    >>> limit_words(Radius(0.05, "0.05", "mV")), limit_words(Radius(9.0, "2 %", "values"))
+    ('0.05 mV', '2 % of values')
+    """
+    return f"{radius.label} of {radius.unit}" if radius.label.endswith("%") else f"{radius.label} {radius.unit}"
+
+
+def where(cell: CellResults) -> str:
+    """A cell in words: model, attack, limit, threat."""
+    return f"{cell.subject.name}, {cell.attack} at {limit_words(cell.radius)} ({cell.threat.id})"
+
+
+def outcome(cell: CellResults) -> str:
+    """What the share of right answers is called for the task of a cell."""
+    return {
+        "regression": "the share of answers within tolerance",
+        "multilabel": "the share of cases with all findings right",
+    }.get(cell.task.kind, "accuracy")
+
+
+def percent_before(cell: CellResults) -> Array:
+    """[trials] percentage of right answers before the attack."""
+    return np.array([100.0 * float(trial.right_before.mean()) for trial in cell.trials])
+
+
+def percent_after(cell: CellResults) -> Array:
+    """[trials] percentage of right answers under attack."""
+    return np.array([100.0 * float(trial.right_after.mean()) for trial in cell.trials])
+
+
+def seeds(cell: CellResults) -> tuple[int, ...]:
+    """The trials of a cell, by seed."""
+    return tuple(trial.trial.seed for trial in cell.trials)
+
+
+def finite(value: float) -> float | None:
+    """A number that JSON can carry; None where none exists.
+
+    >>> finite(float("nan")), finite(2.0)
+    (None, 2.0)
+    """
+    return float(value) if math.isfinite(value) else None
+
+
+def counted(n: int, noun: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "case"), counted(3, "case")
+    ('1 case', '3 cases')
+    """
+    return f"{n:,} {noun if n == 1 else noun + 's'}"

@@ -1,0 +1,81 @@
+"""What the gallery says about a case: captions, answers and the truth, in clinical words."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from titer.audit.findings._words import limit_words
+from titer.audit.report.formats import significant
+from titer.audit.report.schema import Prediction
+from titer.audit.results import CellResults
+from titer.audit.table import Array
+from titer.models.task import Task
+
+_NOUNS = {"image": "pixel", "volume": "voxel", "signal": "sample", "table": "feature", "tokens": "word"}
+
+
+def caption(cell: CellResults, more: str) -> str:
+    """Where the case comes from, what was allowed to change, and what else a reader must know."""
+    title = cell.dataset.card.title.strip().rstrip(".")
+    return f"{title}; {changed(cell)} (attack: {cell.attack}).{' ' + more if more else ''}"
+
+
+def changed(cell: CellResults) -> str:
+    """What the attacker was allowed to change, as a participle."""
+    change, noun = cell.threat.change, _NOUNS[cell.dataset.space.kind]
+    limit = limit_words(cell.radius)
+    norm = getattr(change, "norm", "")
+    kept = " outside the known lesion" if cell.threat.spec.where == "outside-mask" else ""
+    if change.name == "additive" and norm == "linf":
+        return f"every {noun}{kept} changed by at most {limit}"
+    if change.name == "additive" and norm == "l2":
+        return f"{noun}s{kept} changed by at most {limit} in total (root of summed squares)"
+    if (change.name == "additive" and norm == "l0") or change.name == "substitution":
+        count = cell.radius.label if cell.radius.label.endswith("%") else f"{cell.radius.value:g}"
+        of = " of all" if count.endswith("%") else ""
+        verb = "replaced" if change.name == "substitution" else "changed"
+        plural = noun if count == "1" else f"{noun}s"
+        return f"at most {count}{of} {plural}{kept} {verb}"
+    return f"an attacker may {change.sentence(limit)}{kept}"
+
+
+def prediction(task: Task, scores: Array) -> Prediction:
+    """One answer of a model.
+
+    Arguments
+        scores: [K] of one case.
+
+    >>> prediction(Task("classes", ("normal", "pneumonia")), np.array([0.0, 2.0]))
+    Prediction(label='pneumonia', confidence=0.8808)
+    """
+    answer = task.decide(scores[None])[0]
+    if task.kind == "anomaly":
+        return Prediction(label=f"{task.classes[int(answer)]} (score {significant(float(scores[0]))})")
+    return Prediction(label=truth(task, answer), confidence=_confidence(task, scores, answer))
+
+
+def truth(task: Task, answer: object) -> str:
+    """A class, findings or a quantity in words.
+
+    >>> truth(Task("multilabel", ("effusion", "edema")), np.array([0, 1]))
+    'edema'
+    """
+    value = np.asarray(answer)
+    if task.kind == "regression":
+        return f"{task.classes[0]}: {significant(float(value))}"
+    if task.kind == "multilabel":
+        return (
+            ", ".join(name for name, there in zip(task.classes, value.tolist(), strict=True) if there) or "no finding"
+        )
+    return task.classes[int(value)]
+
+
+def _confidence(task: Task, scores: Array, answer: object) -> float | None:
+    """Probability that the model gives to its decision, which need not be its largest where a threshold decides."""
+    if task.kind == "classes":
+        moved = np.exp(scores - scores.max())
+        return round(float(moved[int(np.asarray(answer))] / moved.sum()), 4)
+    if task.kind == "binary":
+        sign = 1.0 if int(np.asarray(answer)) == 1 else -1.0
+        return round(float(1.0 / (1.0 + np.exp(-sign * scores[0]))), 4)
+    return None
