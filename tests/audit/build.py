@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from build_parts import SPACES, TASKS, Swap, attacked_table, clean_table, dataset_of
+from build_parts import SPACES, TASKS, attacked_table, clean_table, dataset_of
 
 from titer.attacks.attack import Attack
 from titer.attacks.fgsm import FGSM
@@ -29,6 +29,7 @@ from titer.audit.subject import Threatened
 from titer.audit.table import Array, Table
 from titer.digest import digest
 from titer.threats.changes.additive import Additive
+from titer.threats.changes.substitution import Substitution
 from titer.threats.goal import Goal
 
 Kind = Literal["image", "rgb", "volume", "signal", "table", "tokens"]
@@ -168,10 +169,10 @@ def _edited(results: Results, when: Literal["before", "after"], edit: Edit) -> R
 def _threat(
     kind: Kind, norm: str, texts: tuple[str, ...], main: str | None, goal: Any, change: Any, attacks: Sequence[Attack]
 ) -> Threatened:
-    space, counted = SPACES[kind], norm == "l0" or kind == "tokens"
-    change = change or (Swap() if kind == "tokens" else Additive(norm))  # type: ignore[arg-type]
-    radii = tuple(read_limit(text, space, counted=counted) for text in texts)
-    middle = radii[len(radii) // 2] if main is None else read_limit(main, space, counted=counted)
+    space = SPACES[kind]
+    change = change or (Substitution() if kind == "tokens" else Additive(norm))  # type: ignore[arg-type]
+    radii = tuple(read_limit(text, space, counted=change.counts) for text in texts)
+    middle = radii[len(radii) // 2] if main is None else read_limit(main, space, counted=change.counts)
     spec = ThreatSpec(change=change.name, norm=norm, limits=texts, goal=goal)
     return Threatened(spec, change, radii, middle, tuple(attacks))
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -34,18 +33,6 @@ TASKS = {
     "multilabel": Task("multilabel", ("effusion", "edema", "nodule")),
     "regression": Task("regression", ("age",), tolerance=5.0),
 }
-
-
-@dataclass(frozen=True)
-class Swap:
-    """Stands for a change of words."""
-
-    name: ClassVar[str] = "substitution"
-    surface: ClassVar[str] = "input"
-    exact: ClassVar[bool] = True
-
-    def sentence(self, limit: str) -> str:
-        return f"replace at most {limit}"
 
 
 def answers(task: Task, targets: Array, wrong: Array) -> Array:

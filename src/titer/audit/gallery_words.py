@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from titer.audit.findings._words import limit_words
@@ -11,6 +13,7 @@ from titer.audit.results import CellResults
 from titer.audit.table import Array
 from titer.models.task import Task
 
+_PARTICIPLES = {"change": "changed", "replace": "replaced", "move": "moved"}
 _NOUNS = {"image": "pixel", "volume": "voxel", "signal": "sample", "table": "feature", "tokens": "word"}
 
 
@@ -21,22 +24,20 @@ def caption(cell: CellResults, more: str) -> str:
 
 
 def changed(cell: CellResults) -> str:
-    """What the attacker was allowed to change, as a participle."""
+    """What the attacker was allowed to change, as a participle: 'every pixel changed by at most 4/255 ...'."""
     change, noun = cell.threat.change, _NOUNS[cell.dataset.space.kind]
-    limit = limit_words(cell.radius)
-    norm = getattr(change, "norm", "")
+    radius = cell.radius
+    share = f"{radius.label} of all" if radius.label.endswith("%") else radius.label
+    sentence = change.sentence(share if change.counts else limit_words(radius))
+    verb, _, rest = sentence.partition(" ")
+    if verb not in _PARTICIPLES:
+        return f"an attacker may {sentence}"
+    first = re.search(r"(,| by) ", rest)
+    head, tail = (rest, "") if first is None else (rest[: first.start()], rest[first.start() :])
+    head = re.sub(r"\bvalue(s?)\b", rf"{noun}\1", head)
+    head = re.sub(r"(?<![\d.])1 (\w+)s\b", r"1 \1", head)
     kept = " outside the known lesion" if cell.threat.spec.where == "outside-mask" else ""
-    if change.name == "additive" and norm == "linf":
-        return f"every {noun}{kept} changed by at most {limit}"
-    if change.name == "additive" and norm == "l2":
-        return f"{noun}s{kept} changed by at most {limit} in total (root of summed squares)"
-    if (change.name == "additive" and norm == "l0") or change.name == "substitution":
-        count = cell.radius.label if cell.radius.label.endswith("%") else f"{cell.radius.value:g}"
-        of = " of all" if count.endswith("%") else ""
-        verb = "replaced" if change.name == "substitution" else "changed"
-        plural = noun if count == "1" else f"{noun}s"
-        return f"at most {count}{of} {plural}{kept} {verb}"
-    return f"an attacker may {change.sentence(limit)}{kept}"
+    return f"{head}{kept} {_PARTICIPLES[verb]}{tail}"
 
 
 def prediction(task: Task, scores: Array) -> Prediction:

@@ -51,7 +51,7 @@ class WholeRange(Check):
 def covers(cell: CellResults) -> bool:
     """Whether the radius of a cell allows every valid input."""
     space, change = cell.dataset.space, cell.threat.change
-    if change.name != "additive" or cell.threat.spec.where != "all" or space.kind == "tokens":
+    if change.name != "additive" or cell.threat.spec.where != "all" or getattr(change, "most", None) is not None:
         return False
     low, high = space.bounds()
     reach = np.broadcast_to((high - low) / space.per_channel(space.scale), space.shape)
