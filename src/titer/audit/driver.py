@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from titer.atomic import write_whole
 from titer.audit.plan import Plan
 from titer.errors import StoreError
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from titer.audit.run.events import Event
     from titer.audit.run.executor import Executor
 
-RESULTS = "results"
-
 
 def opened(plan: Plan, root: Path | None, only: str | None = None) -> Prepared:
     """Everything a plan names, opened and found to fit; what cannot run is refused here."""
@@ -25,9 +24,8 @@ def opened(plan: Plan, root: Path | None, only: str | None = None) -> Prepared:
     from titer.audit.jobs import prepare
     from titer.audit.subject import renamed
 
-    named = renamed(plan)
-    check_rules(named.fail_if, (subject.name for subject in named.subjects))
-    prepared = prepare(named, root)
+    prepared = prepare(renamed(plan), root)
+    check_rules(prepared)
     return prepared if only is None else restricted(prepared, only)
 
 
@@ -42,17 +40,20 @@ def run(
 ) -> Report:
     """Do all work that is not done yet and make the report.
 
-    Results are kept in `out/results`, one file per job; a run that was stopped goes on where it stood. The report is
-    returned and not written.
+    Results are kept in `out/results`, one file per job; a run that was stopped goes on where it stood. All answers
+    together stand in `out/results.parquet`. The report is returned and not written.
     """
     from titer.audit.assemble.draft import assemble
+    from titer.audit.export import export
     from titer.audit.results import collect
     from titer.audit.run.events import ignore
     from titer.audit.run.store import Store
 
-    store = Store(folder(out) / RESULTS)
+    store = Store(folder(out))
     executor.run(prepared.jobs, store, on_event or ignore)
-    return assemble(collect(prepared, store.get), source=source, plan_file=plan_file)
+    results = collect(prepared, store.get)
+    write_whole(out / "results.parquet", export(results))
+    return assemble(results, source=source, plan_file=plan_file)
 
 
 def folder(out: Path) -> Path:
@@ -66,7 +67,6 @@ def folder(out: Path) -> Path:
 
 def write(report: Report, out: Path, source: str = "") -> tuple[Path, Path]:
     """Write `report.json` and `report.html` (and the plan's text as `plan.yaml`) into a folder."""
-    from titer.audit.report.files import write_whole
     from titer.audit.report.render import render_html
 
     made = folder(out)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +111,8 @@ def _own_model(subject: Subject, dataset: Dataset) -> Any:
 def _subject_jobs(
     plan: Plan, number: int, dataset: Dataset, threats: tuple[Threatened, ...], root: Path | None
 ) -> Iterator[tuple[Trial, list[Job]]]:
+    from titer.models.training import training_key
+
     subject = plan.subjects[number]
     recipe = recipe_of(subject)
     for seed in plan.seeds:
@@ -124,8 +126,8 @@ def _subject_jobs(
         base = [RESULT_VERSION, dataset.digest, checked.split.digest, seed]
         before: list[Job] = []
         if recipe is not None:
-            settings = [recipe.name, asdict(recipe), subject.model.get("epochs")]  # type: ignore[call-overload]
-            key = digest(["train", base, settings])
+            named = training_key(recipe, dataset, checked.split, seed=seed, epochs=subject.model.get("epochs"))
+            key = digest(["train", RESULT_VERSION, named, subject.tolerance])
             before.append(Job(key, "titer.audit.work:train", shared, (), f"{subject.name}: train, trial {seed}"))
             identity: Any = key
         else:
@@ -137,9 +139,9 @@ def _subject_jobs(
         for place, threat in enumerate(threats):
             for step, radius in enumerate(threat.radii):
                 for search in threat.attacks:
-                    named = [threat.spec.change, asdict(threat.change), threat.spec.goal, threat.spec.target]  # type: ignore[call-overload]
-                    named += [threat.spec.knowledge, threat.spec.queries, threat.spec.where, radius.value, plan.gallery]
-                    key = digest(["attack", asked, named, settings_of(search)])
+                    rules = [threat.spec.change, threat.change, threat.spec.goal, threat.spec.target]
+                    rules += [threat.spec.knowledge, threat.spec.queries, threat.spec.where, radius.value]
+                    key = digest(["attack", asked, rules, settings_of(search), plan.gallery])
                     payload = {
                         **source, "clean": asked, "key": key, "threat": place, "radius": step,
                         "attack": search.name, "pictures": plan.gallery,

@@ -35,8 +35,8 @@ def propose(dataset: Dataset, access: Access) -> Proposal:
     """Limits for a kind of case, in its unit.
 
     Images: 1 to 8 grey levels of 255. ECG: 0.01 to 0.1 mV (a small square of ECG paper is 0.1 mV). EEG: 1 to 10 uV.
-    Tables: 0.05 to 0.5 standard deviations. Notes: one to five words where synonyms are known, else the embedding. Anything
-    else: 0.5 to 4 % of its range.
+    Tables: 0.05 to 0.5 standard deviations. Notes: one to five words where synonyms are known, else the embedding.
+    Anything else: 0.5 to 4 % of its range.
     """
     space = dataset.space
     if space.kind == "tokens":

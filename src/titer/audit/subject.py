@@ -144,7 +144,7 @@ def read_threats(subject: Subject, dataset: Dataset, task: Task, access: Access)
     for spec in subject.threats:
         settings = {**spec.options, **({"norm": spec.norm} if spec.norm else {})}
         change: Change = build(CHANGES.find(spec.change), settings, f"threat {spec.change}")
-        counted = getattr(change, "norm", "") == "l0" or spec.change == "substitution"
+        counted = change.counts
         radii = sorted({read_limit(raw, dataset.space, counted=counted) for raw in spec.limits}, key=lambda r: r.value)
         main = radii[len(radii) // 2] if spec.main is None else read_limit(spec.main, dataset.space, counted=counted)
         if main.value not in [radius.value for radius in radii]:

@@ -117,8 +117,8 @@ def _print(report: Report) -> None:
             clean, robust = found.clean_accuracy, found.robust_accuracy
             span = f"{robust.low:.3f}-{robust.high:.3f}" if robust.low is not None and robust.high is not None else ""
             table.add_row(
-                cell.model, cell.attack, f"{cell.limit.label} {cell.limit.unit}", str(cell.n_cases), f"{clean.value:.3f}",
-                f"{robust.value:.3f}", span, f"{found.accuracy_drop.value:.1f}",
+                cell.model, cell.attack, f"{cell.limit.label} {cell.limit.unit}", str(cell.n_cases),
+                f"{clean.value:.3f}", f"{robust.value:.3f}", span, f"{found.accuracy_drop.value:.1f}",
             )  # fmt: skip
         elif found.kind == "regression":
             table.add_row(

@@ -32,9 +32,9 @@ def init(
     MODEL is a model file, an endpoint's address, module:function, or a reference model such as t-cnn. DATA is the name
     of a data set, or the path of a file or folder.
     """
+    from titer.atomic import write_whole
     from titer.audit.plan_file import parse_plan
     from titer.audit.propose import propose_plan
-    from titer.audit.report.files import write_whole
     from titer.cases.find import data_root
     from titer.errors import PlanError
 

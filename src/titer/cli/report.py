@@ -12,7 +12,7 @@ import click
 @click.argument("folder", type=click.Path(path_type=Path))
 def report(folder: Path) -> int:
     """Draw report.html again from the report.json in FOLDER."""
-    from titer.audit.report.files import write_whole
+    from titer.atomic import write_whole
     from titer.audit.report.render import render_html
     from titer.audit.report.schema import Report
 
@@ -29,9 +29,9 @@ def report(folder: Path) -> int:
 @click.option("--out", type=click.Path(path_type=Path), default=Path("comparison.html"), show_default=True)
 def compare(first: Path, second: Path, out: Path) -> int:
     """Set the audits in two folders side by side."""
+    from titer.atomic import write_whole
     from titer.audit.report.compare import compare as compared
     from titer.audit.report.compare import render_comparison_html
-    from titer.audit.report.files import write_whole
     from titer.audit.report.schema import Report
 
     one, two = (Report.load(path / "report.json" if path.is_dir() else path) for path in (first, second))

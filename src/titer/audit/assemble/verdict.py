@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
+from titer.audit.jobs import Prepared
 from titer.audit.limits import read_limit
 from titer.audit.report.schema import Cell, Rule, Verdict
 from titer.audit.results import Results
@@ -73,13 +73,25 @@ class FailIf:
         }[self.sign]
 
 
-def check_rules(texts: Iterable[str], models: Iterable[str]) -> None:
-    """Refuse rules that cannot be read or that name no model of the plan."""
-    names = list(models)
-    for text in texts:
+def check_rules(prepared: Prepared) -> None:
+    """Refuse rules that cannot be read, or that speak of a model or a limit that the plan does not have."""
+    names = [subject.name for subject in prepared.plan.subjects]
+    for text in prepared.plan.fail_if:
         rule = FailIf.read(text)
         if rule.model is not None and rule.model not in names:
             raise PlanError(f"a model among {', '.join(names)}", repr(rule.model), f"correct the rule {text!r}")
+        if rule.limit is None:
+            continue
+        spoken = [number for number, name in enumerate(names) if rule.model in (None, name)]
+        radii = [
+            (radius, prepared.datasets[number].space)
+            for number in spoken
+            for threat in prepared.threats[number]
+            for radius in threat.radii
+        ]
+        if not any(_same_limit(rule.limit, radius.label, radius.value, radius.unit, space) for radius, space in radii):
+            known = ", ".join(dict.fromkeys(radius.label for radius, _ in radii))
+            raise PlanError(f"a limit of the plan ({known})", repr(rule.limit), f"correct the rule {text!r}")
 
 
 def verdict(results: Results, cells: tuple[Cell, ...]) -> Verdict:
@@ -117,13 +129,16 @@ def verdict(results: Results, cells: tuple[Cell, ...]) -> Verdict:
 def _speaks_of(rule: FailIf, cell: Cell, spaces: dict[str, Space]) -> bool:
     if rule.model is not None and rule.model != cell.model:
         return False
-    if rule.limit is None:
+    limit = cell.limit
+    return rule.limit is None or _same_limit(rule.limit, limit.label, limit.value, limit.unit, spaces[cell.model])
+
+
+def _same_limit(wanted: str, label: str, value: float, unit: str, space: Space) -> bool:
+    """Whether the words of a rule mean a limit: by its label, or by its value however written."""
+    if wanted == label:
         return True
-    if rule.limit == cell.limit.label:
-        return True
-    space = spaces[cell.model]
     try:
-        wanted = read_limit(rule.limit, space, counted=cell.limit.unit in ("values", "words", "features"))
+        read = read_limit(wanted, space, counted=unit in ("values", "words", "features"))
     except ThreatError:
         return False
-    return abs(wanted.value - cell.limit.value) <= 1e-9 * max(1.0, cell.limit.value)
+    return abs(read.value - value) <= 1e-9 * max(1.0, value)

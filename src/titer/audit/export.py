@@ -1,0 +1,65 @@
+"""All answers of an audit as one Parquet file that any tool can read."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+
+from titer.audit.results import Measured, Results
+
+
+def export(results: Results) -> bytes:
+    """One row per cell, trial and case, in the order of the plan.
+
+    Columns: cell, model, attack, threat, limit, unit, seed, case (row of the data set), patient (a code, not an
+    identifier), target, decision_clean, decision_attacked, score_clean, score_attacked (the number that rises with
+    disease, where there is one), right_clean, fooled, cost, queries, passes.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = io.BytesIO()
+    writer: Any = None
+    for cell in results.cells:
+        for trial in cell.trials:
+            n = len(trial.targets)
+            told = {
+                "cell": cell.name,
+                "model": cell.subject.name,
+                "attack": cell.attack,
+                "threat": cell.threat.id,
+                "limit": cell.radius.value,
+                "unit": cell.radius.unit,
+                "seed": trial.trial.seed,
+            }
+            table = pa.table({**{name: np.full(n, value) for name, value in told.items()}, **_columns(trial)})
+            if writer is None:
+                writer = pq.ParquetWriter(sink, table.schema, compression="zstd")
+            writer.write_table(table.cast(writer.schema))
+    if writer is not None:
+        writer.close()
+    return sink.getvalue()
+
+
+def _columns(trial: Measured) -> dict[str, Any]:
+    decided = [trial.task.decide(table["scores"]) for table in (trial.before, trial.after)]
+    one = trial.task.kind != "multilabel"
+    blank = np.full(len(trial.targets), np.nan)
+    sick = (one and trial.sick is not None) or trial.task.kind == "regression"
+    return {
+        "case": trial.before["row"],
+        "patient": trial.patients,
+        "target": trial.targets.astype(float) if one else blank,
+        "decision_clean": decided[0].astype(float) if one else blank,
+        "decision_attacked": decided[1].astype(float) if one else blank,
+        "score_clean": trial.task.positive_score(trial.before["scores"]) if sick else blank,
+        "score_attacked": trial.task.positive_score(trial.after["scores"]) if sick else blank,
+        "right_clean": trial.right_before,
+        "right_attacked": trial.right_after,
+        "fooled": trial.after["fooled"],
+        "cost": trial.after["cost"].astype(float),
+        "queries": trial.after["queries"].astype(np.int64),
+        "passes": trial.after["passes"].astype(np.int64),
+    }

@@ -1,0 +1,159 @@
+"""The report from results: every block present, numbers that agree with each other, rules judged."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from tests.audit.build import build, edited, joined
+
+from titer.audit.assemble.draft import assemble
+from titer.audit.assemble.numbers import mean, over_trials, share
+from titer.audit.assemble.verdict import FailIf, check_rules
+from titer.audit.report.files import canonical_json
+from titer.audit.report.schema import ClassificationMetrics, Report
+from titer.audit.results import Results
+from titer.errors import PlanError
+
+
+def with_rules(results: Results, *rules: str) -> Results:
+    prepared = results.prepared
+    plan = prepared.plan.model_copy(update={"fail_if": rules})
+    changed = type(prepared)(plan, prepared.root, prepared.datasets, prepared.threats, prepared.jobs, prepared.trials)
+    return Results(changed, results.cells)
+
+
+@pytest.fixture(scope="module")
+def results() -> Results:
+    return build()
+
+
+@pytest.fixture(scope="module")
+def report(results: Results) -> Report:
+    return assemble(results)
+
+
+def test_accuracies_are_the_shares_of_right_answers(results: Results, report: Report) -> None:
+    for cell, made in zip(results.cells, report.cells, strict=True):
+        metrics = made.metrics
+        assert isinstance(metrics, ClassificationMetrics)
+        assert metrics.robust_accuracy.value == cell.pooled(lambda t: t.right_after).mean()
+        drop = metrics.clean_accuracy.value - metrics.robust_accuracy.value
+        assert metrics.accuracy_drop.value == pytest.approx(100 * drop)
+
+
+def test_shifts_add_up_to_the_accuracy_drop(report: Report) -> None:
+    drops = {cell.id: cell.metrics.accuracy_drop.value for cell in report.cells}  # type: ignore[union-attr]
+    assert report.error_shifts
+    for shift in report.error_shifts:
+        sick = (shift.clean.tp + shift.clean.fn) / sum((shift.clean.tp, shift.clean.fn, shift.clean.fp, shift.clean.tn))
+        total = shift.fnr_shift.value * sick + shift.fpr_shift.value * (1 - sick)
+        assert total == pytest.approx(drops[shift.cell], abs=1e-9)
+
+
+def test_an_attack_on_the_diseased_leaves_false_alarms_alone(results: Results) -> None:
+    def only_sick(cell, trial):  # type: ignore[no-untyped-def]
+        keep = trial.sick[:, None] if trial.after["scores"].ndim == 2 else trial.sick
+        return {"scores": np.where(keep, trial.after["scores"], trial.before["scores"])}
+
+    for shift in assemble(edited(results, only_sick)).error_shifts:
+        assert (shift.clean.fp, shift.clean.tn) == (shift.attacked.fp, shift.attacked.tn)
+        assert shift.fpr_shift.value == 0
+
+
+def test_the_worst_case_is_below_every_attack_and_never_rises(report: Report) -> None:
+    for envelope in (curve for curve in report.curves if curve.envelope):
+        values = [point.measure.value for point in envelope.points]
+        assert values == sorted(values, reverse=True)
+        for curve in report.curves:
+            if curve.threat == envelope.threat and not curve.envelope and curve.attack != "noise":
+                for one, worst in zip(curve.points, envelope.points, strict=True):
+                    assert worst.measure.value <= one.measure.value + 1e-12
+
+
+def test_equal_results_give_equal_reports(results: Results, report: Report) -> None:
+    again = assemble(results)
+    fixed = {"created": report.identity.created}
+    assert canonical_json(
+        again.model_copy(update={"identity": again.identity.model_copy(update=fixed)})
+    ) == canonical_json(report)
+
+
+@pytest.mark.parametrize(
+    ("kind", "task"),
+    [("image", "classes"), ("image", "anomaly"), ("table", "regression"), ("image", "multilabel"), ("signal", "binary"),
+     ("tokens", "classes"), ("volume", "classes")],
+)  # fmt: skip
+def test_every_kind_of_task_becomes_a_report(kind: str, task: str) -> None:
+    norm = "" if kind == "tokens" else "linf"
+    made = assemble(build(kind=kind, task=task, norm=norm or "linf", seeds=(0,), cases=60, limits=("1", "2")))  # type: ignore[arg-type]
+    assert made.cells
+    assert made.summary.headline.text
+
+
+def test_several_models_stand_side_by_side() -> None:
+    made = assemble(joined(build(name="A", seeds=(0, 1)), build(name="B", seeds=(0, 1))))
+    assert [card.name for card in made.models] == ["A", "B"]
+    assert {row.model for row in made.table1} == {"A", "B"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "status"),
+    [
+        ("robust_accuracy < 0.999", "broken"),
+        ("robust_accuracy < 0 %", "held"),
+        ("clean_accuracy < 0.5", "held"),
+        ("accuracy_drop > 0", "broken"),
+        ("robust_accuracy < 0.999 at 2/255", "broken"),
+        ("robust_accuracy < 0.999 at 17", "not measured"),
+        ("mae > 3", "not measured"),
+    ],
+)
+def test_rules_are_judged(results: Results, rule: str, status: str) -> None:
+    made = assemble(with_rules(results, rule))
+    assert made.limits.rules[0].status == status
+    assert made.passed == (status == "held")
+
+
+@pytest.mark.parametrize(
+    "rule", ["robust_accuracy", "robustness < 0.5", "robust_accuracy = 0.5", "robust_accuracy < half"]
+)
+def test_rules_that_say_nothing_are_refused(rule: str) -> None:
+    with pytest.raises(PlanError, match=re.escape("robust_accuracy < 0.5 at 4/255")):
+        FailIf.read(rule)
+
+
+@pytest.mark.parametrize(
+    ("rule", "got"), [("robust_accuracy < 0.5 on B", "'B'"), ("robust_accuracy < 0.5 at 17", "'17'")]
+)
+def test_rules_about_what_the_plan_does_not_have_are_refused(results: Results, rule: str, got: str) -> None:
+    with pytest.raises(PlanError, match=re.escape(got)):
+        check_rules(with_rules(results, rule).prepared)
+
+
+def test_a_share_has_wilson_limits_when_every_case_is_a_patient() -> None:
+    found = share(np.array([True] * 9 + [False]), np.arange(10), 200)
+    assert found is not None
+    assert (found.method, found.n, found.k) == ("Wilson", 10, 9)
+    assert found.low == pytest.approx(0.5958, abs=1e-4)  # statsmodels proportion_confint(9, 10, method="wilson")
+
+
+def test_agreement_of_all_cases_is_no_certainty() -> None:
+    found = share(np.ones(30, dtype=bool), np.repeat(np.arange(10), 3), 200)
+    assert found is not None
+    assert found.value == 1
+    assert found.low is not None
+    assert found.low < 0.75
+
+
+def test_equal_columns_have_equal_intervals() -> None:
+    rng = np.random.default_rng(0)
+    values, patients = rng.normal(size=60), np.repeat(np.arange(20), 3)
+    assert mean(values, patients, 500, unit="mV") == mean(values.copy(), patients + 7, 500, unit="mV")
+
+
+def test_a_mean_over_trials_has_a_t_interval() -> None:
+    found = over_trials([0.8, 0.82, 0.84, 0.86, 0.88], unit="proportion", n=5)
+    assert found is not None
+    assert found.low == pytest.approx(0.84 - 2.776445 * 0.0316228 / 5**0.5, abs=1e-6)
