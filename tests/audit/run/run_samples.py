@@ -27,6 +27,10 @@ def stumble(payload: dict[str, Any], inputs: dict[str, bytes]) -> bytes:
     return str({}["absent"]).encode()
 
 
+def leave(payload: dict[str, Any], inputs: dict[str, bytes]) -> bytes:
+    sys.exit("gone")
+
+
 def text(payload: dict[str, Any], inputs: dict[str, bytes]) -> Any:
     return "not bytes"
 

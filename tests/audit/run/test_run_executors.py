@@ -51,7 +51,7 @@ def outcome(executor: Executor, jobs: list[Job], store: Store) -> tuple[list[Eve
     return events, ""
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(DAGS, st.frozensets(st.sampled_from(NAMES), max_size=3))
 def test_a_failure_takes_along_exactly_those_who_need_it(edges: list[tuple[str, str]], broken: frozenset[str]) -> None:
     lost = set(broken)
@@ -101,6 +101,7 @@ def test_failures_are_told_and_the_rest_is_done(executor: Executor, tmp_path: Pa
         Job(key="c", function="run_samples:stumble", label="third"),
         Job(key="d", function="run_samples:text", label="fourth"),
         Job(key="e", function="run_samples:tell", label="fifth"),
+        Job(key="f", function="run_samples:leave", label="sixth"),
     ]
     events, message = outcome(executor, jobs, store)
     reasons = {event.key: event.reason for event in events if isinstance(event, Failed)}
@@ -108,8 +109,9 @@ def test_failures_are_told_and_the_rest_is_done(executor: Executor, tmp_path: Pa
     assert reasons["b"] == "it needs first, which failed"
     assert reasons["c"].startswith("KeyError: 'absent' (in stumble, ")
     assert reasons["d"] == "run_samples:text gave a str, not bytes"
+    assert reasons["f"].startswith("SystemExit: gone")
     assert store.keys() == ("e",)
-    assert message.startswith("expected 5 finished jobs, got 4 failed ones (")
+    assert message.startswith("expected 6 finished jobs, got 5 failed ones (")
     assert "first: DataError: expected cases, got none; give some" in message
     assert message.endswith("run again: finished results are kept")
 

@@ -32,7 +32,7 @@ def largest_file(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.binary(max_size=300))
 def test_what_was_put_comes_back(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -43,7 +43,7 @@ def test_what_was_put_comes_back(data: bytes) -> None:
         assert store.keys() == ("a",)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.binary(min_size=1, max_size=60), st.data())
 def test_any_changed_byte_and_any_cut_is_found(data: bytes, draw: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
+from rich.table import Column
 
 from titer.audit.run.events import Damaged, Event, Failed, Finished, Planned, Progress, Retried, Started
 
@@ -65,10 +66,10 @@ class Display:
         self._begin = time.monotonic()
         self._count = Count()
         self._bars = Bars(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis")),
             BarColumn(bar_width=24),
-            TextColumn("{task.fields[state]}"),
             TimeElapsedColumn(),
+            TextColumn("{task.fields[state]}", table_column=Column(no_wrap=True)),
             console=self._console,
             transient=True,
             disable=not self._live,

@@ -45,11 +45,11 @@ def perform(function: str, settings: str, inputs: Mapping[str, bytes], sink: Sin
             failure = f"{function} gave a {type(made).__name__}, not bytes"
     except TiterError as error:
         failure = f"{type(error).__name__}: {error}"
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         failure = f"{type(error).__name__}: {error} ({_place(error)})"
     return Outcome(data=data, failure=failure, seconds=time.perf_counter() - begin)
 
 
-def _place(error: Exception) -> str:
+def _place(error: BaseException) -> str:
     last = traceback.extract_tb(error.__traceback__)[-1]
     return f"in {last.name}, {last.filename} line {last.lineno}"

@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import multiprocessing
-import os
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -17,12 +16,14 @@ from functools import partial
 from multiprocessing.connection import Connection
 
 from titer.audit.run.agenda import Agenda
+from titer.audit.run.cores import usable_cores
 from titer.audit.run.executor import Executor
 from titer.audit.run.job import Job
 from titer.audit.run.perform import Outcome
+from titer.audit.run.signals import undisturbed
 from titer.audit.run.spawning import Nursery
 from titer.audit.run.worker import prepare, work
-from titer.errors import PlanError, StoreError
+from titer.errors import ExecutionError, PlanError, StoreError
 
 News = tuple["Slot", Job, Future[Outcome | StoreError]] | tuple[str, float, float]
 
@@ -76,12 +77,8 @@ class Slot:
     def give(self, job: Job, agenda: Agenda) -> None:
         """Starts a job here; slot and job come up in the news when it has ended."""
         task = partial(work, job.key, job.function, job.settings, job.after, str(agenda.store.results))
-        try:
-            future = self._pool.submit(task)
-        except BrokenProcessPool:
-            # The worker died while it had nothing to do: no job is to blame.
-            self._reopen()
-            future = self._pool.submit(task)
+        with undisturbed():
+            future = self._submit(task)
         future.add_done_callback(lambda ended: self._news.put((self, job, ended)))
 
     def settle(self, job: Job, ended: Future[Outcome | StoreError], agenda: Agenda) -> bool:
@@ -92,6 +89,9 @@ class Slot:
             reason = self._nursery.obituary()
             self._reopen()
             return agenda.died(job, reason)
+        except Exception as error:
+            agenda.fail(job, f"its worker cannot do it: {type(error).__name__}: {error}")
+            return False
         if isinstance(outcome, StoreError):
             raise outcome
         if outcome.failure is not None:
@@ -108,6 +108,16 @@ class Slot:
         """Takes down what is left of the pool."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
+    def _submit(self, task: Callable[[], Outcome | StoreError]) -> Future[Outcome | StoreError]:
+        try:
+            return self._pool.submit(task)
+        except BrokenProcessPool:
+            # The worker died while it had nothing to do: no job is to blame.
+            self._reopen()
+            return self._submit(task)
+        except OSError as error:
+            raise ExecutionError("room for a worker process", str(error), "ask for fewer workers") from error
+
     def _open(self) -> None:
         self._nursery = Nursery()
         self._pool = ProcessPoolExecutor(1, mp_context=self._nursery, initializer=prepare, initargs=(self._writer,))
@@ -116,13 +126,6 @@ class Slot:
         self.kill()
         self.close()
         self._open()
-
-
-def usable_cores() -> int:
-    """Cores that this process may use, which may be fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @contextmanager

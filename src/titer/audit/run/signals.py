@@ -15,7 +15,7 @@ def stoppable() -> Iterator[None]:
 
     Only where nobody else handles it, and only in the main thread, since Python hears signals nowhere else.
     """
-    mine = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    mine = _in_main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     if mine:
         signal.signal(signal.SIGTERM, _stop)
     try:
@@ -23,6 +23,30 @@ def stoppable() -> Iterator[None]:
     finally:
         if mine:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Requests to stop wait until the end of this context: for steps that must not be left half done."""
+    if not _in_main_thread():
+        yield
+        return
+    heard: list[int] = []
+    present = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: handler for number, handler in present.items() if callable(handler)}
+    try:
+        for number in handlers:
+            signal.signal(number, lambda caught, frame: heard.append(caught))
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    for caught in heard:
+        signal.raise_signal(caught)
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001

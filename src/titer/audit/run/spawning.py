@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.context import SpawnContext, SpawnProcess
-from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import Any
 
@@ -24,7 +23,7 @@ class Nursery(SpawnContext):
     """
 
     def __init__(self) -> None:
-        self.born: list[BaseProcess] = []
+        self.born: list[_Calm] = []
 
     def Process(self, *args: Any, **kwargs: Any) -> SpawnProcess:  # type: ignore[override]  # noqa: N802
         """A process that starts without the user's script and with one thread; remembered here."""
@@ -44,7 +43,8 @@ class Nursery(SpawnContext):
         process.join(timeout=5)
         code = process.exitcode
         if code is not None and code < 0:
-            return f"killed by {signal.Signals(-code).name}" + (", often for lack of memory" if code == -9 else "")
+            name = next((known.name for known in signal.Signals if known == -code), f"signal {-code}")
+            return f"killed by {name}" + (", often for lack of memory" if code == -signal.SIGKILL else "")
         return f"ended with code {code}"
 
 
