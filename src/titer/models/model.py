@@ -14,13 +14,18 @@ import numpy as np
 
 from titer.cases.case import Array
 from titer.cases.space import Space
-from titer.errors import ModelError
+from titer.errors import DataError, ModelError, PlanError
 from titer.models.task import Task
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Access = Literal["gradients", "scores", "labels"]
+
+# Matrix products treat the last few rows of a question in another way than the rest, and so change their last bits.
+# Questions are filled up to a multiple of this many rows, so that a case alone is bit-equal to the case in a batch
+# (small matrices of Intel's MKL need the environment variable MKL_CBWR=AUTO,STRICT besides).
+ROWS = 8
 _RANK = {"labels": 0, "scores": 1, "gradients": 2}
 
 
@@ -38,6 +43,7 @@ class Model(ABC):
         task: meaning of its scores, with the operating point.
         access: the most that the model can give: "gradients", "scores" or "labels".
         digest: SHA-256 of what decides the answers (weights, graph, file, address).
+        notes: what was found out about the model rather than declared, for the report.
     """
 
     name: str
@@ -45,10 +51,14 @@ class Model(ABC):
     task: Task
     access: Access
     digest: str
+    notes: tuple[str, ...] = ()
 
     @abstractmethod
     def scores(self, inputs: Tensor) -> Tensor:
-        """Scores [n, K] for inputs [n, *shape] in clinical units; differentiable if access is "gradients"."""
+        """Scores [n, K] for inputs [n, *shape] in clinical units; differentiable if access is "gradients".
+
+        With access "labels" a decision is written as scores: one-hot for classes, -1 or +1 otherwise.
+        """
 
     def embed(self, inputs: Tensor) -> Tensor:
         """Embedded notes [n, L, E]; only for models of tokens that give gradients."""
@@ -78,10 +88,21 @@ class Model(ABC):
         """Scores [n, K] of plain arrays, in pieces, without gradients, checked against the task."""
         import torch
 
+        if size < 1:
+            raise PlanError("pieces of at least 1 case", str(size), "correct 'size'")
+        if inputs.shape[1:] != self.space.shape:
+            raise DataError(
+                f"inputs of shape [n, {', '.join(map(str, self.space.shape))}] for {self.name}",
+                str(list(inputs.shape)),
+                "resize or regroup the cases so that all have the shape of the model's space",
+            )
         pieces = []
         with self.ready(), torch.no_grad():
             for start in range(0, len(inputs), size):
-                pieces.append(self.scores(to_tensor(inputs[start : start + size], self.space)).double().cpu().numpy())
+                piece = inputs[start : start + size]
+                filled = np.concatenate((piece, np.repeat(piece[:1], -len(piece) % ROWS, axis=0)))
+                answers = self.scores(to_tensor(filled, self.space))
+                pieces.append(answers[: len(piece)].double().cpu().numpy())
         scores = np.concatenate(pieces) if pieces else np.zeros((0, self.task.outputs))
         self.task.check(scores)
         return scores

@@ -59,6 +59,29 @@ class Task:
             raise ModelError(
                 f"positive classes of 0 to {len(self.classes) - 1}", str(self.positive), "use class numbers"
             )
+        if self.kind in ("binary", "anomaly") and self.positive not in ((), (1,)):
+            raise ModelError(
+                f"class 1 ({self.classes[1]}) as the positive one of a task with one score",
+                str(self.positive),
+                "give two scores per case (kind 'classes'), or name the diseased side second and invert the score",
+            )
+        if self.kind == "classes" and len(set(self.positive)) == len(self.classes):
+            raise ModelError(
+                "at least one class that is not positive", str(self.positive), "leave the healthy class out"
+            )
+        self._check_threshold()
+
+    def _check_threshold(self) -> None:
+        many = isinstance(self.threshold, tuple)
+        count = len(self.classes) if self.kind == "multilabel" else 1
+        if (many and (self.kind != "multilabel" or len(np.atleast_1d(self.threshold)) != count)) or np.isnan(
+            self.threshold
+        ).any():
+            raise PlanError(
+                "one threshold" + (f", or {count}, one per finding" if self.kind == "multilabel" else ""),
+                str(self.threshold),
+                "correct the threshold",
+            )
 
     @property
     def outputs(self) -> int:
@@ -99,7 +122,7 @@ class Task:
             )
 
     def shifted(self, scores: Any) -> Any:
-        """Scores moved so that the threshold lies at zero; works on arrays and tensors alike and copies."""
+        """Scores moved so that the threshold lies at zero; works on arrays and tensors alike; never in place."""
         thresholds = self.threshold if isinstance(self.threshold, tuple) else (self.threshold,) * self.outputs
         if not any(thresholds) or self.kind == "regression":
             return scores
@@ -152,5 +175,9 @@ class Task:
 
 
 def _log_sum(values: Array) -> Array:
+    values = np.asarray(values, dtype=np.float64)
     top = values.max(axis=1, keepdims=True)
-    return np.asarray((top + np.log(np.exp(values - top).sum(axis=1, keepdims=True)))[:, 0])
+    # A class that a model rules out has a logit of minus infinity.
+    top = np.where(np.isfinite(top), top, 0.0)
+    with np.errstate(divide="ignore"):
+        return np.asarray((top + np.log(np.exp(values - top).sum(axis=1, keepdims=True)))[:, 0])

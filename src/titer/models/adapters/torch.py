@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from titer.cases.space import Space
-from titer.digest import digest
 from titer.errors import ModelError
-from titer.models.model import Access, Model
+from titer.models.adapters.answers import Answers, detect_probabilities
+from titer.models.adapters.classmap import ClassMap
+from titer.models.adapters.fingerprint import module_digest
+from titer.models.adapters.intake import Intake, Layout, pieces
+from titer.models.adapters.probe import probe_inputs
+from titer.models.model import Access, Model, to_tensor
 from titer.models.task import Task
 
 
@@ -22,18 +25,24 @@ class TorchModel(Model):
     """A torch module that takes cases in clinical units.
 
     The module sees (x - mean) / std; the attacker sees x. While `ready()` is open the module is in evaluation mode and
-    its parameters collect no gradients; afterwards both are as they were.
+    its parameters collect no gradients; afterwards both are as they were, whatever happened in between. The module
+    computes in the precision and on the device of its own weights; scores come back to the device of the input.
 
     Arguments
         module: gives scores [n, K], or [n] when K = 1.
         space, task: inputs and meaning of the scores.
         mean, std: normalization per channel, in clinical units.
-        probabilities: the module ends in a softmax or sigmoid; logits are recovered by the logarithm.
+        probabilities: the module ends in a softmax or sigmoid; logits are recovered by the logarithm. None finds out.
         embedding: name of the submodule that embeds tokens; found by itself when there is exactly one.
-        access: less than "gradients" hides what the module could give.
+        access: less than "gradients" hides what the module could give; "labels" leaves its decisions.
+        layout, channels: see `Intake`.
+        output: which of several outputs to take, a key or a position.
+        classes: which class of the data each output speaks of.
+        batch: the fixed number of cases of an exported program.
 
     >>> space = Space("table", (2,), "mg/dL", 0.0, 300.0)
-    >>> model = TorchModel(nn.Linear(2, 1), space, Task("binary", ("low", "high")), mean=(100.0, 90.0), std=(20.0, 10.0))
+    >>> task = Task("binary", ("low", "high"))
+    >>> model = TorchModel(nn.Linear(2, 1), space, task, mean=(100.0, 90.0), std=(20.0, 10.0))
     >>> model.scores(torch.tensor([[100.0, 90.0]])).shape
     torch.Size([1, 1])
     """
@@ -47,57 +56,90 @@ class TorchModel(Model):
         name: str = "torch model",
         mean: float | tuple[float, ...] = 0.0,
         std: float | tuple[float, ...] = 1.0,
-        probabilities: bool = False,
+        probabilities: bool | None = False,
         embedding: str | None = None,
         access: Access = "gradients",
+        layout: Layout = "channels-first",
+        channels: int | None = None,
+        output: str | int | None = None,
+        classes: ClassMap | None = None,
+        batch: int | None = None,
     ) -> None:
-        if not np.all(np.asarray(std) > 0):
-            raise ModelError("a std above 0", str(std), "correct the normalization")
         self.module = module
         self.space = space
-        self.task = task
         self.name = name
         self.access = access
-        self.probabilities = probabilities
-        self._mean = torch.from_numpy(np.asarray(space.per_channel(mean)))
-        self._std = torch.from_numpy(np.asarray(space.per_channel(std)))
-        self._plain = bool((self._mean == 0).all() and (self._std == 1).all())
+        self.output = output
+        self.batch = batch
+        self.intake = Intake(space, mean, std, layout, channels)
         self._embedding = _embedding(module, embedding) if space.kind == "tokens" else None
-        self.digest = _fingerprint(module, space, mean, std, probabilities)
+        self._answers = Answers(task, bool(probabilities), classes)
+        # A model of which only decisions are seen keeps the operating point that it came with.
+        self._decides = task
+        self.task = replace(task, threshold=0.0) if access == "labels" else task
+        if probabilities is None:
+            self._settle()
+        self.digest = module_digest(
+            module, [space, mean, std, self.probabilities, layout, channels, output, classes, access == "labels"]
+        )
+
+    @property
+    def probabilities(self) -> bool:
+        """Whether the module's answers are probabilities, whose logarithm is taken."""
+        return self._answers.probabilities
 
     def scores(self, inputs: Tensor) -> Tensor:
-        if self._plain or not inputs.is_floating_point():
-            return self._finish(self.module(inputs))
-        normal = (inputs - self._mean.to(inputs)) / self._std.to(inputs)
-        return self._finish(self.module(normal))
+        if self.access == "gradients":
+            return self._asked(inputs)
+        with torch.no_grad():
+            answered = self._asked(inputs.detach())
+            return answered if self.access == "scores" else self._labels(answered)
 
     def embed(self, inputs: Tensor) -> Tensor:
         if self._embedding is None:
             return super().embed(inputs)
-        embedded: Tensor = self._embedding(inputs)
-        return embedded
+        embedded: Tensor = self._embedding(inputs.to(self._place(inputs)[0]))
+        return embedded.to(inputs.device)
 
     def scores_embedded(self, inputs: Tensor, embedded: Tensor) -> Tensor:
         if self._embedding is None:
             return super().scores_embedded(inputs, embedded)
-        handle = self._embedding.register_forward_hook(lambda _module, _args, _output: embedded)
+        device = self._place(inputs)[0]
+        used = 0
+
+        def replaced(_module: nn.Module, _args: Any, _output: Any) -> Tensor:
+            nonlocal used
+            used += 1
+            return embedded.to(device)
+
+        handle = self._embedding.register_forward_hook(replaced)
         try:
-            return self._finish(self.module(inputs))
+            answered = self._answered(inputs.to(device), len(inputs)).to(inputs.device)
         finally:
             handle.remove()
+        if used != 1:
+            raise ModelError(
+                f"a module that embeds its input once, with {type(self._embedding).__name__}",
+                f"{used} uses in one pass",
+                "name the right submodule with 'embedding'",
+            )
+        return answered
 
     @contextmanager
     def ready(self) -> Iterator[TorchModel]:
+        # Modes are set part by part: programs from torch.export refuse eval(), and a part in training mode may hide
+        # below a root in evaluation mode.
         modes = [(part, part.training) for part in self.module.modules()]
         wants = [(weight, weight.requires_grad) for weight in self.module.parameters()]
         try:
-            # A program from torch.export has one mode only and refuses to be told.
-            if self.module.training:
-                self.module.eval()
-            for weight, _ in wants:
-                weight.requires_grad_(False)
+            for part, mode in modes:
+                if mode:
+                    part.training = False
+            for weight, wanted in wants:
+                if wanted:
+                    weight.requires_grad_(False)
             # cuDNN has no backward pass for recurrent layers in evaluation mode; its plain kernels do.
-            with torch.backends.cudnn.flags(enabled=not _recurrent(self.module)):
+            with torch.backends.cudnn.flags(enabled=not _recurrent(self.module), deterministic=True, allow_tf32=False):
                 yield self
         finally:
             for weight, wanted in wants:
@@ -109,27 +151,67 @@ class TorchModel(Model):
         """Number of weights."""
         return sum(weight.numel() for weight in self.module.parameters())
 
-    def _finish(self, output: Any) -> Tensor:
-        if not isinstance(output, Tensor):
-            raise ModelError(
-                "one tensor of scores", type(output).__name__, "wrap the module so that it returns scores [n, K]"
-            )
-        scores = output.unsqueeze(1) if output.dim() == 1 else output
-        if scores.dim() != 2 or scores.shape[1] != self.task.outputs:
-            raise ModelError(
-                f"{self.task.outputs} score(s) per case for {self.task.kind} of {', '.join(self.task.classes)}",
-                f"output of shape {list(output.shape)}",
-                "correct the task (kind, classes) or the model's last layer",
-            )
-        if not self.probabilities:
+    def _asked(self, inputs: Tensor) -> Tensor:
+        device, dtype = self._place(inputs)
+        placed = inputs.to(device)
+        if placed.is_floating_point() and dtype != placed.dtype:
+            placed = self.intake(placed.to(torch.promote_types(placed.dtype, dtype))).to(dtype)
+        else:
+            placed = self.intake(placed)
+        answers = [self._answered(piece, len(piece))[:count] for piece, count in pieces(placed, self.batch)]
+        return (answers[0] if len(answers) == 1 else torch.cat(answers)).to(inputs.device)
+
+    def _answered(self, inputs: Tensor, rows: int) -> Tensor:
+        return self._answers.scores(_pick(self.module(inputs), self.output), rows)
+
+    def _labels(self, scores: Tensor) -> Tensor:
+        decided = torch.from_numpy(self._decides.decide(scores.double().cpu().numpy())).to(scores.device)
+        if self.task.kind == "regression":
             return scores
-        safe = scores.clamp(1e-12, 1 - 1e-7 if scores.shape[1] == 1 or self.task.kind == "multilabel" else 1.0)
-        return torch.logit(safe) if self.task.kind in ("binary", "multilabel") else safe.log()
+        if self.task.kind == "classes":
+            return torch.nn.functional.one_hot(decided, len(self.task.classes)).to(scores.dtype)
+        return (2.0 * decided.to(scores.dtype) - 1).reshape(scores.shape)
+
+    def _place(self, inputs: Tensor) -> tuple[torch.device, torch.dtype]:
+        """Where and how precisely the module computes: as its first weight of real numbers, else as the input."""
+        for held in (*self.module.parameters(), *self.module.buffers()):
+            if held.is_floating_point():
+                return held.device, held.dtype
+        return inputs.device, inputs.dtype
+
+    def _settle(self) -> None:
+        with self.ready(), torch.no_grad():
+            device, dtype = self._place(torch.zeros(0))
+            probes = self.intake(to_tensor(probe_inputs(self.space), self.space).to(device))
+            seen = probes.to(dtype) if probes.is_floating_point() else probes
+            raw = [_pick(self.module(piece), self.output)[:count] for piece, count in pieces(seen, self.batch)]
+        found, said = detect_probabilities(torch.cat(raw).double().cpu().numpy(), self.task, known=_ending(self.module))
+        self._answers = Answers(self.task, found, self._answers.classes)
+        self.notes += (said,) if said else ()
+
+
+def _pick(output: Any, wanted: str | int | None) -> Tensor:
+    """The tensor of scores among what a module returned."""
+    found = output
+    if isinstance(wanted, int) and isinstance(output, Sequence) and -len(output) <= wanted < len(output):
+        found = output[wanted]
+    elif isinstance(wanted, str):
+        found = output.get(wanted) if isinstance(output, Mapping) else getattr(output, wanted, None)
+    elif wanted is None and isinstance(output, (tuple, list)) and len(output) == 1:
+        found = output[0]
+    if isinstance(found, Tensor):
+        return found
+    names = f" with {', '.join(map(str, output))}" if isinstance(output, Mapping) else ""
+    raise ModelError(
+        "one tensor of scores" if wanted is None else f"a tensor as output {wanted!r}",
+        f"{type(output).__name__}{names}",
+        "name one with 'output', or wrap the module so that it returns scores [n, K]",
+    )
 
 
 def _embedding(module: nn.Module, name: str | None) -> nn.Module | None:
     if name is not None:
-        parts = dict(module.named_modules())
+        parts: dict[str, nn.Module] = dict(module.named_modules())
         if name not in parts:
             raise ModelError(f"a submodule named {name!r}", ", ".join(filter(None, parts)), "correct 'embedding'")
         return parts[name]
@@ -141,13 +223,10 @@ def _recurrent(module: nn.Module) -> bool:
     return any(isinstance(part, nn.RNNBase) for part in module.modules())
 
 
-def _fingerprint(module: nn.Module, space: Space, mean: Any, std: Any, probabilities: bool) -> str:
-    state = hashlib.sha256(digest([type(module).__name__, space, mean, std, probabilities]).encode())
-    for key, value in sorted(module.state_dict().items()):
-        state.update(key.encode())
-        state.update(
-            value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
-            if value.dim()
-            else repr(value.item()).encode()
-        )
-    return state.hexdigest()
+def _ending(module: nn.Module) -> bool | None:
+    """Whether the last part of a sequence turns numbers into probabilities; None if that cannot be told."""
+    if isinstance(module, nn.Sequential) and len(module):
+        return _ending(module[-1])
+    if isinstance(module, (nn.Sigmoid, nn.Softmax)):
+        return True
+    return False if isinstance(module, nn.Linear) else None
