@@ -28,6 +28,7 @@ class DataCard:
         subjects: what the patient key is read from, or why there is none.
         cautions: known shifts, shortcuts, duplicates.
         synthetic: true when no patient was involved.
+        digests: file name -> SHA-256 of the files that the cases were read from, where they are few and fixed.
     """
 
     name: str
@@ -38,6 +39,7 @@ class DataCard:
     subjects: str
     cautions: tuple[str, ...] = ()
     synthetic: bool = False
+    digests: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,11 +72,24 @@ class Dataset:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over cases, targets, patients and space: another value anywhere is another data set."""
+        """SHA-256 over cases with names, groups and masks, space, task and synonyms; the card is left out.
+
+        Another value anywhere is another data set.
+        """
         found: str | None = self.__dict__.get("_digest")
         if found is None:
-            arrays = digest_arrays(self.cases.inputs, self.cases.targets, self.cases.patients)
-            found = digest({"arrays": arrays, "space": self.space, "classes": self.classes, "task": self.task})
+            cases = self.cases
+            columns = [cases.groups[name].astype(str) for name in sorted(cases.groups)]
+            optional = [array for array in (cases.masks, self.official) if array is not None]
+            found = digest(
+                {
+                    "arrays": digest_arrays(cases.inputs, cases.targets, cases.patients, *columns, *optional),
+                    "names": [cases.ids, sorted(cases.groups), cases.masks is None, self.official is None],
+                    "space": self.space,
+                    "task": [self.task, self.classes, self.positive],
+                    "synonyms": sorted(self.synonyms.items()),
+                }
+            )
             object.__setattr__(self, "_digest", found)
         return found
 

@@ -1,0 +1,1 @@
+"""Files of users as arrays: sizes are bounded, damaged files are refused, nothing is unpickled."""
