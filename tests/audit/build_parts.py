@@ -81,7 +81,7 @@ def clean_table(
         "model_digest": digest(model),
         "access": access,
         "parameters": 10,
-        "leakage": "No patient and no near-duplicate stands in two parts.",
+        "leakage": "None of the patients is in two parts. No case is near-identical to one of another part.",
         "parts": [{"split": split, **part} for split in ("train", "validation", "test")],
         **more,
     }

@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 
 from titer.attacks.noise import Noise
 from titer.attacks.pgd import PGD
+from titer.audit.plan import SplitSpec
 from titer.audit.report.schema import Trap
 from titer.audit.results import Results
 from titer.audit.traps import TRAPS, check_explanations, check_traps
-from titer.audit.traps._cells import allowed
-from titer.audit.traps.whole_range import covers
+from titer.audit.traps._cells import allowed, covers
+from titer.cases.leakage import check_leakage
+from titer.cases.splits import Split
 from titer.errors import PlanError
 from titer.threats.changes.additive import Additive
 
@@ -226,6 +228,35 @@ class TestPlantedFaults:
         assert failed(swapped) == ["same_cases"]
 
 
+class TestLeakage:
+    """Bound to the sentences of the real check, so that neither can change alone."""
+
+    def results(self, mode: str, twins: int, explain: str = "") -> Results:
+        data = build().prepared.datasets[0]
+        n = len(data.cases)
+        parts = Split(np.arange(n // 2), np.empty(0), np.arange(n // 2, n))
+        inputs = data.cases.inputs.copy()
+        inputs[n // 2 : n // 2 + twins] = inputs[:twins]
+        found = check_leakage(replace(data, cases=replace(data.cases, inputs=inputs)), parts, near_duplicates=mode)
+        results = build(facts={"leakage": str(found)})
+        spec = SplitSpec(near_duplicates=mode, explain=explain)
+        subject = results.prepared.plan.subjects[0]
+        subject = subject.model_copy(update={"data": subject.data.model_copy(update={"split": spec})})
+        plan = results.prepared.plan.model_copy(update={"subjects": (subject,)})
+        cells = tuple(replace(cell, subject=subject) for cell in results.cells)
+        return Results(replace(results.prepared, plan=plan), cells)
+
+    @pytest.mark.parametrize(("mode", "twins"), [("refuse", 0), ("drop", 0), ("drop", 4), ("report", 0)])
+    def test_cases_that_are_apart_pass(self, mode, twins):
+        assert asked(self.results(mode, twins), "no_leakage").status == "passed"
+
+    def test_cases_that_were_kept_spring_it_and_the_plan_explains(self):
+        trap = asked(self.results("report", 4, "The source repeats exposures."), "no_leakage")
+        assert trap.status == "failed"
+        assert trap.explanation == "The source repeats exposures."
+        assert "4 cases have a near-identical one" in trap.evidence
+
+
 class TestTolerance:
     @given(st.integers(1, 100_000))
     def test_is_one_case_or_one_percent(self, n):
@@ -249,6 +280,10 @@ class TestTolerance:
         assert failed(edited(results, plant)) == expected
         if extra > 6:
             assert f"{extra} more, 6 tolerated" in asked(edited(results, plant), "iterative_not_weaker").evidence
+
+    def test_noise_that_covers_the_whole_range_is_not_asked(self):
+        shares = rates(fgsm=(0.7, 0.5, 0.0), pgd=(0.6, 0.4, 0.0), noise=(0.9, 0.9, 0.5))
+        assert failed(build(limits=("2", "4", "255/255"), rates=shares)) == []
 
     def test_noise_that_costs_a_case_is_no_fault_where_attacks_cost_nothing(self):
         low = rates(fgsm=(0.895, 0.5, 0.3), pgd=(0.895, 0.35, 0.1), noise=(0.895, 0.89, 0.89))

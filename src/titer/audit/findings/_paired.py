@@ -80,9 +80,9 @@ def within_trials(cell: CellResults) -> TestResult:
     return TestResult(
         name="exact McNemar test" if alone else "exact McNemar test by patient",
         statistic_name="b", statistic=float(test.b), p=test.p, n=test.n,
-        estimate=share, unit=None if share is None else "share of changed cases that turned wrong",
+        estimate=share, unit=None if share is None else "proportion",
         low=None if share is None else finite(test.low), high=None if share is None else finite(test.high),
-        method=f"two-sided, on cases of all trials, {test.method}",
+        method=f"two-sided, on cases of all trials, {test.method}; estimate: share of changed cases that turned wrong",
         sentence=(
             f"Of {counted(test.n, 'case')} ({counted(people, 'patient')}, {counted(len(cell.trials), 'trial')}), "
             f"{test.b:,} turned from right to wrong and {test.c:,} from wrong to right; {p_text(test.p)}."

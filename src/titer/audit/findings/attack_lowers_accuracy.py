@@ -48,7 +48,8 @@ class AttackLowersAccuracy(Statistic):
 
 def _family(cells: list[CellResults], rng: np.random.Generator) -> ComparisonFamily:
     trials = min(len(cell.trials) for cell in cells)
-    labels = [f"{cell.attack} at {limit_words(cell.radius)} ({cell.threat.id})" for cell in cells]
+    once = len({cell.attack for cell in cells}) == len(cells)
+    labels = [cell.attack if once else f"{cell.attack}, {cell.threat.id}" for cell in cells]
 
     def all_named(tests: list[TestResult]) -> list[TestResult]:
         return [named(test, label) for test, label in zip(tests, labels, strict=True)]
@@ -67,20 +68,21 @@ def _family(cells: list[CellResults], rng: np.random.Generator) -> ComparisonFam
         heading=f"Did the attacks lower {outcome(first)}? {first.subject.name}",
         question=f"Is {outcome(first)} of {first.subject.name} lower under attack than before, at the main limit?",
         results=tuple(rows),
-        notes=_notes(len(cells), trials),
+        notes=_notes(cells, trials),
     )
 
 
-def _notes(cells: int, trials: int) -> tuple[str, ...]:
+def _notes(cells: list[CellResults], trials: int) -> tuple[str, ...]:
+    limits = ", ".join(dict.fromkeys(f"{limit_words(cell.radius)} ({cell.threat.id})" for cell in cells))
     family = (
-        f"Declared family: {counted(cells, 'attack')} at the main limit, controls left out; Holm's correction "
+        f"Declared family: {counted(len(cells), 'attack')} at the main limit, controls left out; Holm's correction "
         "is made for each kind of test apart."
     )
     pooled = (
         "McNemar's test pools the cases of all trials and flips signs by patient; it speaks of these trained models, "
         "the paired t test of training and splitting anew."
     )
-    notes = [family, pooled]
+    notes = [f"Main limits: {limits}.", family, pooled]
     if trials < 2:
         notes.append("With one trial there is no test over trials.")
     elif trials < 6:

@@ -60,7 +60,7 @@ def _test(cell: CellResults, margin: float) -> TestResult:
             f"{bare(margin, 'points')} points {verdict} ({p_text(test.p)})."
         )
     return TestResult(
-        name=f"{said} ({cell.threat.id}): two one-sided tests", p=finite(test.p), estimate=-test.difference,
+        name=f"{cell.attack}, {cell.threat.id}: two one-sided tests", p=finite(test.p), estimate=-test.difference,
         unit="points", low=finite(-test.high), high=finite(-test.low), level=0.9, n=test.n,
         method=f"TOST, paired over trials, margin {margin:g} points, 90% interval", sentence=sentence,
     )  # fmt: skip

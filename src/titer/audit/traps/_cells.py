@@ -131,6 +131,18 @@ def _sizes(pairs: Sequence[Pair]) -> str:
     return counted(large, "case") if small == large else f"{small:,} to {counted(large, 'case')}"
 
 
+def covers(cell: CellResults) -> bool:
+    """Whether the radius of a cell allows every valid input; no other change than an additive one is known to."""
+    space, change = cell.dataset.space, cell.threat.change
+    if change.name != "additive" or cell.threat.spec.where != "all" or getattr(change, "most", None) is not None:
+        return False
+    low, high = space.bounds()
+    reach = np.broadcast_to((high - low) / space.per_channel(space.scale), space.shape)
+    needed = {"linf": reach.max(), "l2": np.sqrt((reach**2).sum()), "l0": float(space.size)}
+    norm = str(getattr(change, "norm", ""))
+    return norm in needed and cell.radius.value >= float(needed[norm]) * (1 - 1e-9)
+
+
 def strongest(cells: Sequence[CellResults]) -> CellResults:
     """The cell that the fewest cases withstood; the plan's order decides between equals."""
     return min(cells, key=lambda cell: int(standing(cell).sum()))

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from titer.audit.findings._words import counted, where
 from titer.audit.results import CellResults, Results
-from titer.audit.traps._cells import allowed, attacks_only, by_radius, standing, standing_clean, strongest
+from titer.audit.traps._cells import allowed, attacks_only, by_radius, covers, standing, standing_clean, strongest
 from titer.audit.traps.check import Check, Seen, clear, skipped, sprung
 
 SHARE = 0.25
@@ -15,7 +15,8 @@ SHARE = 0.25
 class NoiseSmall(Check):
     """A random change of the same size costs less than a quarter of what the strongest attack costs.
 
-    Where noise costs no more than one case or 1% of all, nothing is asked of the attack.
+    Where noise costs no more than one case or 1% of all, nothing is asked of the attack. Radii that cover the whole
+    valid range are left out: noise of that size leaves nothing of the case.
     Source: the control of Madry et al. 2018 (arXiv 1706.06083); the quarter is a convention of this project.
     """
 
@@ -35,7 +36,7 @@ class NoiseSmall(Check):
         found = [
             (noise, strongest(attacks))
             for group in by_radius(results)
-            if (attacks := attacks_only(group))
+            if (attacks := attacks_only(group)) and not covers(group[0])
             for noise in group
             if noise.control
         ]

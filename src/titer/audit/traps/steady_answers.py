@@ -16,15 +16,16 @@ _TOLERANCE = 1e-3
 
 
 class SteadyAnswers(Check):
-    """Cases that an attack left as they were get the scores that they got in the clean run.
+    """Clean cases get the same scores whenever they are asked, in the clean run and before each attack.
 
-    Such cases were asked twice, in two runs. Scores may differ by 0.1% of themselves and of their spread over cases.
+    Every case counts where a table keeps what the model said before the attack (`clean_scores`), otherwise the cases
+    that the attack left as they were. Scores may differ by 0.1% of themselves and of their spread over cases.
     Source: Athalye, Carlini, Wagner 2018 (arXiv 1802.00420), on stochastic gradients.
     """
 
     name: ClassVar[str] = "steady_answers"
     title: ClassVar[str] = "The same question gets the same answer"
-    question: ClassVar[str] = "Do cases that an attack left unchanged get their clean scores again?"
+    question: ClassVar[str] = "Do clean cases get the same scores again when an attack asks?"
     meaning: ClassVar[str] = (
         "The model answers at random (dropout left on, smoothing, a changing endpoint). A single answer per case then "
         "overstates or understates robustness by luck."
@@ -42,10 +43,10 @@ class SteadyAnswers(Check):
                 other = [cell for cell, (_, k) in zip(cells, counts, strict=True) if k]
                 found.append((sum(k for _, k in counts), asked, subject.name, other))
         if not found:
-            return skipped("No attack left a case unchanged.")
+            return skipped("No attack left a case unchanged, and no table keeps what it was told about clean cases.")
         bad = [each for each in found if each[0] > allowed(each[1])]
         k, asked, name, _ = max(bad or found, key=lambda each: each[0] / each[1])
-        evidence = f"{name} answered {k} of {counted(asked, 'unchanged case')} otherwise than in the clean run"
+        evidence = f"{name} answered {k} of {counted(asked, 'repeated question')} otherwise than in the clean run"
         models = counted(len(found), "model")
         if bad:
             return sprung(f"{evidence}; so {len(bad)} of {models}.", [cell for each in bad for cell in each[3]])
@@ -53,12 +54,13 @@ class SteadyAnswers(Check):
 
 
 def _asked_again(cell: CellResults) -> tuple[int, int]:
-    """How many cases an attack left unchanged, and how many of them got other scores."""
+    """How many clean cases were asked again, and how many of them got other scores."""
     asked = other = 0
     for trial in cell.trials:
-        same = trial.after["cost"] == 0
-        asked += int(same.sum())
-        other += int(_differ(trial.before["scores"], trial.after["scores"], same).sum())
+        again = trial.after.columns.get("clean_scores")
+        rows = trial.after["cost"] == 0 if again is None else np.ones(len(trial.after), dtype=bool)
+        asked += int(rows.sum())
+        other += int(_differ(trial.before["scores"], trial.after["scores"] if again is None else again, rows).sum())
     return asked, other
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from titer.audit.findings._words import counted, where
 from titer.audit.results import CellResults, Results
-from titer.audit.traps._cells import allowed, attacks_only, by_radius, stands
+from titer.audit.traps._cells import allowed, attacks_only, by_radius, covers, stands
 from titer.audit.traps.check import Check, Seen, clear, skipped, sprung
 
 
@@ -46,18 +46,6 @@ class WholeRange(Check):
                 f"{evidence}; so in {len(bad)} of {counted(len(found), 'row')}.", [c for each in bad for c in each[0]]
             )
         return clear(f"{evidence}, the most of {counted(len(found), 'row')}.")
-
-
-def covers(cell: CellResults) -> bool:
-    """Whether the radius of a cell allows every valid input."""
-    space, change = cell.dataset.space, cell.threat.change
-    if change.name != "additive" or cell.threat.spec.where != "all" or getattr(change, "most", None) is not None:
-        return False
-    low, high = space.bounds()
-    reach = np.broadcast_to((high - low) / space.per_channel(space.scale), space.shape)
-    needed = {"linf": reach.max(), "l2": np.sqrt((reach**2).sum()), "l0": float(space.size)}
-    norm = str(getattr(change, "norm", ""))
-    return norm in needed and cell.radius.value >= float(needed[norm]) * (1 - 1e-9)
 
 
 def _left(cells: list[CellResults]) -> tuple[int, int]:
