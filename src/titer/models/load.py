@@ -53,9 +53,8 @@ def load_model(
     checked = read_spec(spec if tolerance is None else {"tolerance": tolerance, **spec})
     if checked.object is not None:
         return build(checked, dataset, folder)
-    key = canonical(
-        [{name: str(value) for name, value in spec.items()}, tolerance, str(folder), dataset.digest, _stamp(checked, folder)]
-    )
+    words = {name: str(value) for name, value in spec.items()}
+    key = canonical([words, tolerance, str(folder), dataset.digest, _stamp(checked, folder)])
     with _lock:
         if checked.url is not None:
             if key not in _endpoints:
