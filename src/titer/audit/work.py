@@ -115,6 +115,7 @@ def attack(payload: Payload, inputs: Inputs) -> bytes:
     columns: dict[str, Any] = {
         "row": before["row"],
         "fooled": outcome.fooled,
+        "clean_scores": outcome.clean_scores,
         "scores": outcome.scores,
         "cost": outcome.cost,
         "queries": outcome.queries,

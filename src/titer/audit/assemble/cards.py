@@ -54,8 +54,9 @@ def models(results: Results) -> tuple[s.ModelCard, ...]:
     return tuple(made)
 
 
-def datasets(results: Results) -> tuple[s.DataCard, ...]:
+def datasets(results: Results, traps: tuple[s.Trap, ...]) -> tuple[s.DataCard, ...]:
     """One card per data set; a data set that several subjects share stands once."""
+    leaked = any(trap.id == "no_leakage" and trap.status == "failed" for trap in traps)
     made: dict[str, s.DataCard] = {}
     for number, subject in enumerate(results.prepared.plan.subjects):
         data = results.prepared.datasets[number]
@@ -75,7 +76,7 @@ def datasets(results: Results) -> tuple[s.DataCard, ...]:
                 unit=data.space.unit,
                 shape=data.space.shape,
                 groups=tuple(data.cases.groups),
-                leakage=s.LeakageCheck(status="passed", sentence=str(facts["leakage"]) + explained),
+                leakage=s.LeakageCheck(status="failed" if leaked else "passed", sentence=str(facts["leakage"]) + explained),
                 synthetic=data.card.synthetic,
                 note=" ".join([data.card.subjects, *data.card.cautions]),
             ),

@@ -34,7 +34,7 @@ def assemble(results: Results, *, source: str = "", plan_file: str = "PLAN.yaml"
     draft = Draft(
         identity=cards.identity(results, source, plan_file),
         models=cards.models(results),
-        datasets=cards.datasets(results),
+        datasets=cards.datasets(results, traps),
         threats=cards.threats(results),
         attacks=cards.attacks(results),
         cells=made,

@@ -18,7 +18,7 @@ from titer.audit.report.schema import Block, Measure
 from titer.audit.report.schema.base import Text
 from titer.errors import ReportError
 
-Meaning = Literal["better", "worse", "unclear", "no interval"]
+Meaning = Literal["better", "worse", "unclear", "neutral", "no interval"]
 
 
 class PairedCounts(Block):
@@ -41,7 +41,9 @@ class Difference(Block):
     high: float | None = Field(description="Upper end of the difference's interval.")
     unit: Text = Field(description="Unit of the difference.")
     method: Text = Field(description="How the interval was made, and whether it is paired.")
-    meaning: Meaning = Field(description="What it means for the defender: 'unclear' where the interval holds zero.")
+    meaning: Meaning = Field(
+        description="For the defender: 'unclear' where the interval holds zero, 'neutral' where no direction is better."
+    )
 
 
 def difference(name: str, a: Measure, b: Measure, *, higher_is_better: bool | None) -> Difference:
@@ -121,7 +123,9 @@ def _phi(counts: PairedCounts) -> float:
 
 
 def _meaning(low: float, high: float, higher_is_better: bool | None) -> Meaning:
-    if higher_is_better is None or low <= 0 <= high:
+    if higher_is_better is None:
+        return "neutral"
+    if low <= 0 <= high:
         return "unclear"
     return "better" if (low > 0) == higher_is_better else "worse"
 

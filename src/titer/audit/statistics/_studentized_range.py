@@ -13,8 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import ndtr
-from scipy.stats import chi
+from scipy.special import chdtri, ndtr
 
 from titer.audit.statistics._checks import Floats
 
@@ -28,7 +27,7 @@ def upper_tail(q: float, means: int, df: float) -> float:
     0.046
     """
     scale, chance = _scales(df)
-    z, weight = _nodes(-_REACH, _REACH, 96)
+    z, weight = _nodes(-_REACH, _REACH, 72)
     density = weight * np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
     inside = ndtr(z) - ndtr(z - q * scale[:, None])
     return float(min(1.0, max(0.0, 1.0 - chance @ (means * (inside ** (means - 1) @ density)))))
@@ -52,10 +51,12 @@ def _scales(df: float) -> tuple[Floats, Floats]:
     """Values of S with their probabilities."""
     if math.isinf(df):
         return np.ones(1), np.ones(1)
-    low, high = float(chi.ppf(1e-15, df)), float(chi.isf(1e-15, df))
-    values, weight = _nodes(low, high, 256)
-    chance = weight * chi.pdf(values, df)
-    return values / math.sqrt(df), chance / chance.sum()
+    low, high = (math.sqrt(float(square) / df) for square in (chdtri(df, 1 - 1e-15), chdtri(df, 1e-15)))
+    values, weight = _nodes(low, high, 160)
+    # The density of S up to a constant, from its largest value downwards, so that nothing overflows.
+    logs = (df - 1) * np.log(values) - df * values**2 / 2
+    chance = weight * np.exp(logs - logs.max())
+    return values, chance / chance.sum()
 
 
 def _nodes(low: float, high: float, count: int) -> tuple[Floats, Floats]:

@@ -18,8 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq
-from scipy.special import nctdtrinc
-from scipy.stats import chi2, nct
+from scipy.special import chdtri, nctdtr, ndtri
 
 from titer.audit.statistics._checks import Floats, floats, fraction
 from titer.audit.statistics._result import Result, interval, number
@@ -150,10 +149,12 @@ def _exact(d_z: float, n: int, confidence: float) -> tuple[float, float]:
 
 def _center(t: float, df: int, chance: float) -> float:
     """The noncentrality at which P(T <= t) = chance, for t >= 0."""
+    # For a large t the normal part of T no longer matters, which leaves a chi; below that it is a start.
+    far = t * math.sqrt(float(chdtri(df, chance)) / df)
     if t > 1e4:
-        # The normal part of T no longer matters: T is the noncentrality over the chi part.
-        return t * math.sqrt(float(chi2.ppf(1 - chance, df)) / df)
-    # The first is quick but good to four digits only; the second polishes it.
-    start = float(nctdtrinc(df, chance, t))
-    reach = 0.1 * (1 + abs(start))
-    return float(brentq(lambda center: float(nct.cdf(t, df, center)) - chance, start - reach, start + reach))
+        return far
+    # P(T <= t) is at least Phi(-center), which bounds the center from below.
+    low, high = -float(ndtri(chance)) - 1, 2 * far + 10
+    while nctdtr(df, high, t) > chance:
+        high *= 2
+    return float(brentq(lambda center: nctdtr(df, center, t) - chance, low, high, rtol=1e-10))

@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 
 import numpy.typing as npt
-from scipy.stats import t as student
+from scipy.special import stdtr
 
 from titer.audit.statistics._checks import fraction
 from titer.audit.statistics._result import Result, interval, number, p_value
@@ -67,7 +67,7 @@ def tost_paired(first: npt.ArrayLike, second: npt.ArrayLike, *, margin: float, a
         nan = math.nan
         return Tost(test.difference, nan, nan, margin, nan, nan, nan, None, test.n, alpha)
     se = test.sd / math.sqrt(test.n)
-    p_low = float(student.sf((test.difference + margin) / se, test.df))
-    p_high = float(student.cdf((test.difference - margin) / se, test.df))
+    p_low = float(stdtr(test.df, -(test.difference + margin) / se))
+    p_high = float(stdtr(test.df, (test.difference - margin) / se))
     p = max(p_low, p_high)
     return Tost(test.difference, test.low, test.high, margin, p_low, p_high, p, p <= alpha, test.n, alpha)

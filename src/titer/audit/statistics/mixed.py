@@ -20,8 +20,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize_scalar
-from scipy.stats import f as fisher
-from scipy.stats import t as student
+from scipy.special import fdtrc, stdtr, stdtrit
 
 from titer.audit.statistics._checks import Floats, fraction, sparse_blocks
 from titer.audit.statistics._result import Result, number, p_value
@@ -107,7 +106,7 @@ def mixed_model(outcomes: Mapping[str, npt.ArrayLike], *, confidence: float = 0.
         f=f,
         df_between=k - 1,
         df_error=df,
-        p=float(fisher.sf(f, k - 1, df)),
+        p=float(fdtrc(k - 1, df, f)),
         means=dict(zip(names, fit.means.tolist(), strict=True)),
         contrasts=_contrasts(names, fit, df, n=n, confidence=confidence),
         variance_trial=ratio * fit.sigma2,
@@ -141,10 +140,10 @@ def _restricted_maximum(sums: _Sums) -> tuple[float, _Fit]:
     def at(share: float) -> _Fit:
         return _fit(sums, share / (1 - share))
 
-    shares = np.linspace(0, 1 - 1e-6, 33)
+    shares = np.linspace(0, 1 - 1e-6, 9)
     best = int(np.argmin([at(float(share)).criterion for share in shares]))
-    bounds = (float(shares[max(0, best - 1)]), float(shares[min(32, best + 1)]))
-    found = minimize_scalar(lambda share: at(share).criterion, bounds=bounds, method="bounded", options={"xatol": 1e-9})
+    bounds = (float(shares[max(0, best - 1)]), float(shares[min(8, best + 1)]))
+    found = minimize_scalar(lambda share: at(share).criterion, bounds=bounds, method="bounded", options={"xatol": 1e-8})
     share = 0.0 if at(0.0).criterion <= float(found.fun) else float(found.x)
     return share / (1 - share), at(share)
 
@@ -187,12 +186,12 @@ def _sums(table: Floats) -> _Sums:
 
 def _contrasts(names: tuple[str, ...], fit: _Fit, df: int, *, n: int, confidence: float) -> Contrasts:
     pairs = list(combinations(range(len(names)), 2))
-    quantile = float(student.ppf(1 - (1 - confidence) / len(pairs) / 2, df))
+    quantile = float(stdtrit(df, 1 - (1 - confidence) / len(pairs) / 2))
     difference = np.array([fit.means[i] - fit.means[j] for i, j in pairs])
     cov = fit.covariance
     se = np.sqrt([cov[i, i] + cov[j, j] - 2 * cov[i, j] for i, j in pairs])
     t = difference / se
-    p = adjust((2 * student.sf(np.abs(t), df)).tolist())
+    p = adjust((2 * stdtr(df, -np.abs(t))).tolist())
     contrasts = tuple(
         Contrast(names[i], names[j], float(d), float(d - quantile * s), float(d + quantile * s), float(z), df, new)
         for (i, j), d, s, z, new in zip(pairs, difference, se, t, p, strict=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import t as student
+from scipy.special import stdtr, stdtrit
 
 from titer.audit.statistics._checks import Floats, floats, fraction, same_length
 from titer.audit.statistics._result import Result, interval, number, p_value
@@ -61,8 +61,8 @@ def paired_t(
     if identical(change, first, second):
         return PairedT(name, mean, math.nan, math.nan, 0.0, math.nan, n - 1, math.nan, n, confidence)
     se = sd / math.sqrt(n)
-    half = float(student.ppf(0.5 + confidence / 2, n - 1)) * se
-    p = float(2 * student.sf(abs(mean / se), n - 1))
+    half = float(stdtrit(n - 1, 0.5 + confidence / 2)) * se
+    p = float(2 * stdtr(n - 1, -abs(mean / se)))
     return PairedT(name, mean, mean - half, mean + half, sd, mean / se, n - 1, p, n, confidence)
 
 

@@ -38,7 +38,8 @@ def described(test: TestResult) -> str:
     """A test as one line: name, numbers, n, method, meaning."""
     size = "" if test.n is None else f"n {test.n:,}"
     numbers = [part for part in (estimate_text(test), statistic_text(test), p_values(test), size) if part]
-    return f"{test.name}: {'; '.join(numbers)}. {test.sentence} Method: {test.method}."
+    stated = f"{'; '.join(numbers)}. " if numbers else ""
+    return f"{test.name}: {stated}{test.sentence} Method: {test.method}."
 
 
 def comparison_tables(report: Draft, numbers: Numbers) -> tuple[tuple[str, Table], ...]:
@@ -54,14 +55,8 @@ def comparison_tables(report: Draft, numbers: Numbers) -> tuple[tuple[str, Table
     made = []
     for family in report.comparisons:
         rows = tuple(_row(test) for test in family.results)
-        named: dict[str, list[str]] = {}
-        for test in family.results:
-            named.setdefault(test.method, []).append(test.name)
-        methods = tuple(
-            f"Method: {method} ({', '.join(names)})." for method, names in named.items() if [method] != names
-        )
         number = numbers.table()
-        table = Table(f"tests-{number}", family.question, columns, (Group(rows),), (*family.notes, *methods), number)
+        table = Table(f"tests-{number}", family.question, columns, (Group(rows),), family.notes, number)
         made.append((family.heading, table))
     return tuple(made)
 
@@ -82,5 +77,5 @@ def _row(test: TestResult) -> tuple[Entry, ...]:
         Entry(text=statistic_text(test) or "–", numeric=True),
         Entry(text=p_text(test.p) if test.p is not None else "–", small=adjusted, numeric=True),
         Entry(text="–" if test.n is None else f"{test.n:,}", numeric=True),
-        Entry(text=test.sentence),
+        Entry(text=test.sentence, small="" if test.method == test.name else test.method),
     )

@@ -79,16 +79,23 @@ def bar_figure(report: Draft, numbers: Numbers) -> Figure | None:
     if not report.figure1:
         return None
     number, looks = numbers.figure(), styles(report)
-    panels = tuple(
-        Panel(_title(group), bar_panel(group, looks, name=f"bars-{index}", title=f"{_title(group)}: accuracy"))
-        for index, group in enumerate(report.figure1)
-    )
+    panels = []
+    for index, group in enumerate(report.figure1):
+        title, own = _title(group), _bar_looks(report, group, looks)
+        panels.append(Panel(title, bar_panel(group, own, name=f"bars-{index}", title=f"{title}: accuracy")))
     names = tuple(dict.fromkeys(bar.condition for group in report.figure1 for bar in group.bars))
     columns = (Column("Model"), *[Column(name, numeric=True) for name in names])
     rows = tuple((head(_title(group)), *[_bar_entry(group, name) for name in names]) for group in report.figure1)
     note = methods((bar.condition, bar.accuracy) for group in report.figure1 for bar in group.bars)
     data = Table("bar-data", "Accuracy under each condition.", columns, (Group(rows),), (note,) if note else ())
-    return Figure(number, "Accuracy before and after each attack, with intervals.", panels, (), (data,))
+    return Figure(number, "Accuracy before and after each attack, with intervals.", tuple(panels), (), (data,))
+
+
+def _bar_looks(report: Draft, group: Figure1Group, looks: dict[str, str]) -> dict[str, str]:
+    """The look of each bar: its attack's, whatever the condition is called."""
+    attacks = {cell.id: cell.attack for cell in report.cells}
+    named = {bar.condition: attacks.get(bar.cell or "", bar.condition) for bar in group.bars}
+    return {condition: looks.get(attack, "s0") for condition, attack in named.items()}
 
 
 def _bar_entry(group: Figure1Group, name: str) -> Entry:

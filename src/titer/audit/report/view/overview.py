@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pydantic import JsonValue
+
 from titer.audit.report.charts.forest import forest_axis, forest_row
 from titer.audit.report.formats import bare, limit_text
 from titer.audit.report.headlines import Headline, headlines
@@ -146,12 +148,25 @@ def attack_table(report: Draft, numbers: Numbers) -> Table:
         (
             head(card.name, small="control" if card.control else ""),
             Entry(text=card.title, small=card.reference),
-            Entry(text=", ".join(f"{key} {value}" for key, value in card.settings.items()) or "no settings"),
+            Entry(text=_settings(card.settings) or "no settings"),
         )
         for card in report.attacks
     )
     columns = (Column("Name"), Column("Attack"), Column("Settings"))
     return Table("attacks", "Attacks and controls.", columns, (Group(rows),), (), numbers.table())
+
+
+def _settings(settings: dict[str, JsonValue]) -> str:
+    """Settings in words: lists joined, yes and no for switches; the name stands beside them already."""
+
+    def word(value: JsonValue) -> str:
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        if isinstance(value, list):
+            return " and ".join(word(part) for part in value)
+        return "none" if value is None else str(value)
+
+    return ", ".join(f"{key.replace('_', ' ')} {word(value)}" for key, value in settings.items() if key != "name")
 
 
 def rule_table(report: Draft, numbers: Numbers) -> Table | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from titer.audit.report.formats import limit_text
+from titer.audit.report.formats import bare, limit_text
 from titer.audit.report.schema import Cell, Draft, Measure, MultiLabelMetrics
 from titer.audit.report.view.comparisons import described
 from titer.audit.report.view.table import ABSENT, Column, Entry, Group, Numbers, Table, head, lowered, methods, shown
@@ -109,10 +109,14 @@ Present = list[tuple[str, str | None, str]]
 
 
 def _by_clean(cells: list[tuple[int, Cell]], present: Present) -> list[tuple[Cell, list[tuple[int, Cell]]]]:
-    """Cells that share their clean numbers, so that those are printed once above them."""
-    grouped: dict[tuple[Measure | None, ...], list[tuple[int, Cell]]] = {}
+    """Cells that share their clean numbers, so that those are printed once above them.
+
+    Intervals made by resampling may differ in the last digit from cell to cell; the first cell's are shown.
+    """
+    grouped: dict[tuple[tuple[float, int] | None, ...], list[tuple[int, Cell]]] = {}
     for position, cell in cells:
-        key = tuple(measure_of(cell.metrics, clean) for _, clean, _ in present if clean)
+        found = [measure_of(cell.metrics, clean) for _, clean, _ in present if clean]
+        key = tuple((measure.value, measure.n) if measure else None for measure in found)
         grouped.setdefault(key, []).append((position, cell))
     return [(members[0][1], members) for members in grouped.values()]
 
@@ -131,7 +135,12 @@ def _row(
     entries = [head(cell.attack, href=f"#cell-{position}", flag=flag), Entry(text=cell.limit.label, numeric=True)]
     for label, _, attacked in present:
         entries.append(shown(measure_of(cell.metrics, attacked), with_n=len(sizes[label]) > 1))
-    return (*entries, *[shown(getattr(cell, name)) for _, name in effort])
+    return (*entries, *[_effort(getattr(cell, name)) for _, name in effort])
+
+
+def _effort(measure: Measure | None) -> Entry:
+    """Cost and effort without their intervals, which stand in report.json."""
+    return ABSENT if measure is None else Entry(text=bare(measure.value, measure.unit), numeric=True)
 
 
 def _cost_note(cells: list[tuple[int, Cell]]) -> str:

@@ -7,14 +7,21 @@ from titer.audit.report.differences import Difference
 from titer.audit.report.formats import bare, ends, limit_text
 from titer.audit.report.view.table import Column, Entry, Group, Numbers, Table, head, shown
 
-WORDS = {"better": "▲ better", "worse": "▼ worse", "unclear": "no clear difference", "no interval": "no interval"}
+WORDS = {
+    "better": "▲ better",
+    "worse": "▼ worse",
+    "unclear": "no clear difference",
+    "neutral": "neither is better",
+    "no interval": "no interval",
+}
 COLUMNS = (
     Column("Measure"),
-    Column("First", numeric=True),
-    Column("Second", numeric=True),
     Column("Second minus first", numeric=True),
     Column("For the defender"),
+    Column("First", numeric=True),
+    Column("Second", numeric=True),
 )
+CLEAN = ", no attack"
 
 
 def side_tables(comparison: Comparison) -> tuple[tuple[str, Table], ...]:
@@ -27,11 +34,12 @@ def side_tables(comparison: Comparison) -> tuple[tuple[str, Table], ...]:
 
 
 def _table(model: str, dataset: str, matches: list[Match], numbers: Numbers) -> Table:
-    groups = []
+    clean = dict.fromkeys(d for match in matches for d in match.differences if d.name.endswith(CLEAN))
+    groups = [Group(tuple(_row(found) for found in clean), "No attack")] if clean else []
     for match in matches:
         flag = " (suspect)" if match.suspect else ""
-        heading = f"{match.attack} at {limit_text(match.limit)}{flag}"
-        groups.append(Group(tuple(_row(difference) for difference in match.differences), heading))
+        rows = tuple(_row(found) for found in match.differences if not found.name.endswith(CLEAN))
+        groups.append(Group(rows, f"{match.attack} at {limit_text(match.limit)}{flag}"))
     methods = dict.fromkeys(difference.method for match in matches for difference in match.differences)
     number = numbers.table()
     note = f"Intervals of the difference: {'; '.join(methods)}."
@@ -45,9 +53,9 @@ def _row(difference: Difference) -> tuple[Entry, ...]:
     text = bare(difference.value, difference.unit) + unit
     sign = "+" if difference.value > 0 else ""
     return (
-        head(difference.name),
-        shown(difference.a, with_n=True),
-        shown(difference.b, with_n=True),
+        head(difference.name.partition(", ")[0]),
         Entry(text=sign + text, small=reach, numeric=True, strong=True),
         Entry(text=WORDS[difference.meaning]),
+        shown(difference.a, with_n=True),
+        shown(difference.b, with_n=True),
     )
