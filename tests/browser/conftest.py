@@ -56,7 +56,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
         missing("chromium or chromedriver", "apt-get install -y chromium chromium-driver")
     if importlib.util.find_spec("selenium") is None:
         missing("selenium", "pip install selenium")
-    from looking import start
+    from browser_looking import start
 
     driver = start(program, driver_program, tmp_path_factory.mktemp("profile"))
     yield driver
@@ -64,8 +64,10 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
 
 
 @pytest.fixture(scope="session")
-def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where screenshots go: TITER_SHOTS if set, to be looked at, else a temporary folder."""
-    folder = Path(os.environ["TITER_SHOTS"]) if "TITER_SHOTS" in os.environ else tmp_path_factory.mktemp("shots")
+def shots() -> Path | None:
+    """Where screenshots go to be looked at: the folder TITER_SHOTS, or nowhere."""
+    if "TITER_SHOTS" not in os.environ:
+        return None
+    folder = Path(os.environ["TITER_SHOTS"])
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -41,5 +41,6 @@ def example_draft() -> s.Draft:
     )
 
 
+@cache
 def example_report() -> s.Report:
     return complete(example_draft())

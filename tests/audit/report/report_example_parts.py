@@ -211,7 +211,7 @@ def other_tasks() -> tuple[s.Cell, ...]:
         rerun="titer audit plan.yaml --only brain-age/pgd",
         mean_cost=points(0.2, 200, 0.1),
         **shared,
-    )  # type: ignore[arg-type]
+    )
     return made, made.model_copy(
         update={
             "id": "chest-labels/pgd",

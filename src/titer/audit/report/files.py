@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from titer.atomic import write_whole
 from titer.audit.report.schema import SCHEMA_VERSION, Report
-from titer.errors import ReportError, StoreError
+from titer.errors import ReportError
 
 DIGITS = 10
 """Significant digits kept of every number: far below any interval, far above the noise of summation order."""
@@ -42,26 +41,6 @@ def save_report(report: Report, path: Path) -> Path:
         path: the file, or a folder that will hold `report.json`.
     """
     return write_whole(path / "report.json" if path.is_dir() else path, canonical_json(report))
-
-
-def write_whole(path: Path, text: str) -> Path:
-    """Write a text file so that a reader sees either the old file or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part = Path(name)
-        part.chmod(0o644)
-        part.replace(path)
-    except OSError as error:
-        Path(name).unlink(missing_ok=True)
-        raise StoreError(
-            f"room and permission to write {path}", str(error), "free space or choose another folder with --out"
-        ) from error
-    return path
 
 
 def load_report(path: Path) -> Report:

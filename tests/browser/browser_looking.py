@@ -68,15 +68,39 @@ def requests(driver: Any) -> list[str]:
     return [url for url in asked if not url.startswith(("data:", "file:"))]
 
 
-def shoot(driver: Any, target: Path, *, open_details: bool = False) -> None:
+def open_details(driver: Any) -> None:
+    """Open everything that can be folded."""
+    driver.execute_script("document.querySelectorAll('details').forEach(d => d.open = true)")
+
+
+def width(driver: Any) -> int:
+    """Width of the page's content in pixels."""
+    return int(driver.execute_script("return document.documentElement.scrollWidth"))
+
+
+def press_tab(driver: Any) -> str:
+    """The words of what one press of the tabulator reaches."""
+    for kind in ("keyDown", "keyUp"):
+        driver.execute_cdp_cmd(
+            "Input.dispatchKeyEvent", {"type": kind, "key": "Tab", "code": "Tab", "windowsVirtualKeyCode": 9}
+        )
+    return str(driver.execute_script("return document.activeElement.textContent.trim()"))
+
+
+def shoot(driver: Any, target: Path) -> None:
     """Pictures of the whole page from top to bottom: `target-0.png`, `target-1.png`, ..."""
-    if open_details:
-        driver.execute_script("document.querySelectorAll('details').forEach(d => d.open = true)")
-    width, height = driver.execute_script("return [window.innerWidth, document.documentElement.scrollHeight]")
+    across, height = driver.execute_script("return [window.innerWidth, document.documentElement.scrollHeight]")
     for index, top in enumerate(range(0, height, TALLEST)):
-        clip = {"x": 0, "y": top, "width": width, "height": min(TALLEST, height - top), "scale": 1}
+        clip = {"x": 0, "y": top, "width": across, "height": min(TALLEST, height - top), "scale": 1}
         shot = driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip})
         target.with_name(f"{target.name}-{index}.png").write_bytes(base64.b64decode(shot["data"]))
+
+
+def printed(driver: Any) -> bytes:
+    """The page as a PDF, as its print style sheet has it."""
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": []})
+    made = driver.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True, "printBackground": True})
+    return base64.b64decode(made["data"])
 
 
 def faults(driver: Any, axe_source: str) -> list[str]:
