@@ -12,7 +12,10 @@ from titer.errors import PlanError
 
 if TYPE_CHECKING:
     from titer.cases.dataset import Dataset
-    from titer.models.model import Access
+    from titer.models.model import Access, Model
+
+# Cases that `titer init` asks a model about: enough to see that classes are in another order, few for an endpoint.
+_FIRST = 64
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,26 @@ def propose_plan(model: str, data: str, *, root: Path | None, settings: dict[str
     if "zoo" in address:
         return plan_for(model, data, dataset, "gradients", settings=settings, options=options)
     opened = load_model({**address, **settings}, dataset)
-    opened.predict(dataset.cases.inputs[:2])
-    return plan_for(model, data, dataset, opened.access, settings=settings, options=options)
+    seen = _first_look(opened, dataset)
+    return seen + plan_for(model, data, dataset, opened.access, settings=settings, options=options)
+
+
+def _first_look(model: Model, dataset: Dataset) -> str:
+    """A comment that says how the model does on a few cases as they are, and warns where something must be wrong."""
+    order = np.random.Generator(np.random.Philox(0)).permutation(len(dataset.cases))[:_FIRST]
+    cases = dataset.cases.take(np.sort(order))
+    right = float(model.task.correct(model.predict(cases.inputs), cases.targets).mean())
+    said = f"# At first sight: {right:.0%} of {len(cases)} cases right, before any threshold is fixed.\n"
+    if model.task.kind in ("regression", "multilabel"):
+        return said
+    commonest = float(np.bincount(cases.targets).max() / len(cases))
+    if right < commonest:
+        names = ", ".join(dataset.classes)
+        said += (
+            f"# CAUTION: always answering the commonest class gives {commonest:.0%}. Is the order of the model's classes\n"
+            f"# {names}, as in the data? If not, name it: model: {{..., classes: [...]}}; or correct mean and std.\n"
+        )
+    return said
 
 
 def plan_for(
