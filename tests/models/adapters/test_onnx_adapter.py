@@ -69,10 +69,18 @@ def test_probabilities_are_told_from_logits(tmp_path: Path, ending: str, outputs
 
 
 def test_element_types_follow_the_graph(tmp_path: Path) -> None:
-    double = cnn_onnx(tmp_path / "double.onnx", dtype=TensorProto.DOUBLE)
-    model = OnnxModel(tmp_path / "double.onnx", IMAGES, TWO)
+    weight = np.random.default_rng(0).normal(size=(4, 2))
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.DOUBLE, ["N", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.DOUBLE, ["N", 2])],
+        [numpy_helper.from_array(weight, "w")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), tmp_path / "d.onnx")
+    model = OnnxModel(tmp_path / "d.onnx", TABLE, TWO)
     assert model.dtype == np.float64
-    np.testing.assert_allclose(model.predict(images()), answers(double.double(), images(dtype=np.float64)), atol=1e-6)
+    np.testing.assert_allclose(model.predict(rows()), rows() @ weight, atol=1e-14)
     whole = cnn_onnx(tmp_path / "bytes.onnx", dtype=TensorProto.UINT8)
     bytes_ = OnnxModel(tmp_path / "bytes.onnx", IMAGES, TWO, std=1 / 255)
     expected = answers(whole, np.rint(images() * 255).astype(np.float32))

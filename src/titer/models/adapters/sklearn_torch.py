@@ -122,9 +122,8 @@ def _steps(estimator: Any) -> list[Any]:
 def _transformer(step: Any) -> list[nn.Module]:
     kind = type(step).__name__
     if kind == "StandardScaler":
-        return [
-            Scale(shift=0.0 if step.mean_ is None else step.mean_, scale=1.0 if step.scale_ is None else step.scale_)
-        ]
+        # The mean is there even where it is not used.
+        return [Scale(shift=step.mean_ if step.with_mean else 0.0, scale=step.scale_ if step.with_std else 1.0)]
     if kind == "RobustScaler":
         center = step.center_ if step.center_ is not None else 0.0
         return [Scale(shift=center, scale=1.0 if step.scale_ is None else step.scale_)]
