@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,15 @@ pytestmark = pytest.mark.browser
 LOOKS = [looking.Look(width, scheme) for width in (390, 1440) for scheme in ("light", "dark")]
 
 
-@pytest.fixture(scope="module", params=["report", "comparison"])
+OWN = [entry for entry in os.environ.get("TITER_PAGES", "").split(os.pathsep) if entry]
+"""Further pages to judge, such as the report of a real audit."""
+
+
+@pytest.fixture(scope="module", params=["report", "comparison", *OWN])
 def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Each page of the house, as a file."""
+    if request.param in OWN:
+        return Path(request.param).resolve()
     report = example_report()
     text = render_html(report) if request.param == "report" else render_comparison_html(compare(report, weaker(report)))
     file = tmp_path_factory.mktemp("pages") / f"{request.param}.html"

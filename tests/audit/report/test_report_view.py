@@ -100,3 +100,11 @@ def test_a_test_without_numbers_still_says_what_it_means() -> None:
     bare = s.TestResult(name="paired t-test", method="paired t", sentence="The differences do not vary.")
     assert described(bare) == "paired t-test: The differences do not vary. Method: paired t."
     assert p_values(bare) == ""
+
+
+def test_quantities_keep_their_unit() -> None:
+    found = page(example_report(), room=0)
+    named = next(row[0].small for group in found.glance.groups for row in group.rows if row[0].text == "brain-age")
+    assert named.endswith("RMSE in years")
+    table = next(block.table for block in found.results if block.title.startswith("brain-age"))
+    assert [column.label for column in table.columns][2:4] == ["RMSE in years", "MAE in years"]

@@ -10,7 +10,7 @@ from titer.audit.report.charts.forest import forest_axis, forest_row
 from titer.audit.report.formats import bare, limit_text
 from titer.audit.report.headlines import Headline, headlines
 from titer.audit.report.schema import Cell, Draft, Measure
-from titer.audit.report.view.table import ABSENT, Column, Entry, Group, Numbers, Table, head, methods, shown
+from titer.audit.report.view.table import ABSENT, Column, Entry, Group, Numbers, Table, head, methods, shown, unit_note
 from titer.audit.report.vocabulary import LEADING, leading, measure_of
 
 
@@ -43,7 +43,7 @@ def _glance_row(report: Draft, headline: Headline) -> tuple[Entry, ...]:
     cell = report.cells[headline.cell]
     clean, attacked = leading(cell)
     model = report.models[headline.model]
-    kind = LEADING[cell.metrics.kind].name
+    kind = LEADING[cell.metrics.kind].name + unit_note(clean)
     drawn = clean.unit in ("proportion", "score")
     return (
         head(cell.model, small=f"{model.family}, {cell.dataset}: {kind}"),

@@ -7,7 +7,19 @@ from dataclasses import dataclass
 from titer.audit.report.formats import bare, limit_text
 from titer.audit.report.schema import Cell, Draft, Measure, MultiLabelMetrics
 from titer.audit.report.view.comparisons import described
-from titer.audit.report.view.table import ABSENT, Column, Entry, Group, Numbers, Table, head, lowered, methods, shown
+from titer.audit.report.view.table import (
+    ABSENT,
+    Column,
+    Entry,
+    Group,
+    Numbers,
+    Table,
+    head,
+    lowered,
+    methods,
+    shown,
+    unit_note,
+)
 from titer.audit.report.vocabulary import measure_of
 
 COLUMNS: dict[str, tuple[tuple[str, str | None, str], ...]] = {
@@ -80,9 +92,10 @@ def _table(model: str, dataset: str, cells: list[tuple[int, Cell]], numbers: Num
     effort = [(label, name) for label, name in EFFORT if any(getattr(cell, name) for _, cell in cells)]
     sizes = {label: _sizes(cells, clean, attacked) for label, clean, attacked in present}
     columns = [Column("Attack"), Column("Limit", numeric=True)]
-    for label, _, _ in present:
-        one = len(sizes[label]) == 1
-        columns.append(Column(label, small=f"n {next(iter(sizes[label])):,}" if one else "", numeric=True))
+    for label, _, attacked in present:
+        one = f"n {next(iter(sizes[label])):,}" if len(sizes[label]) == 1 else ""
+        unit = next((unit_note(m) for _, cell in cells if (m := measure_of(cell.metrics, attacked))), "")
+        columns.append(Column(f"{label}{unit}", small=one, numeric=True))
     columns += [Column(label, numeric=True) for label, _ in effort]
     groups = []
     for first, members in _by_clean(cells, present):

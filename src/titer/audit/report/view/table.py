@@ -133,6 +133,15 @@ def methods(named: Iterable[tuple[str, Measure | None]]) -> str:
     return f"Intervals: {' and '.join(levels)}. {how}."
 
 
+def unit_note(measure: Measure) -> str:
+    """The unit of a measure where its number does not show it: ' in years', or nothing.
+
+    >>> unit_note(Measure(value=5.3, n=200, method="mean", unit="years"))
+    ' in years'
+    """
+    return "" if measure.unit in ("proportion", "points", "score", "count") else f" in {measure.unit}"
+
+
 def lowered(label: str) -> str:
     """A column's name inside a sentence: abbreviations stay, remarks in brackets go.
 
