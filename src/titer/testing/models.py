@@ -53,10 +53,10 @@ def task(kind: Answer, outputs: int | None = None) -> Task:
     """A task of this kind with plain names.
 
     >>> task("regression").tolerance
-    0.01
+    0.3
     """
     if kind == "regression":
-        return Task("regression", ("age",), tolerance=0.01)
+        return Task("regression", ("age",), tolerance=0.3)
     if kind in ("binary", "anomaly"):
         return Task("binary" if kind == "binary" else "anomaly", ("negative", "positive"), positive=(1,))
     classes = tuple(f"class {k}" for k in range(outputs or _OUTPUTS[kind]))
@@ -78,7 +78,7 @@ class Net(nn.Module):
             self.body.append(nn.Flatten())
         elif space.kind == "signal":
             self.body = nn.Sequential(nn.Conv1d(space.shape[0], 5, 5, stride=2, padding=2), nn.Tanh())
-            self.recurrent = nn.GRU(5, 7, batch_first=True, bidirectional=True)
+            self.recurrent = nn.GRU(5, 7, batch_first=True)
         elif space.kind == "tokens":
             self.embedding = nn.Embedding(len(space.vocabulary), 12, padding_idx=space.padding)
             layer = nn.TransformerEncoderLayer(12, 2, 20, dropout=0.1, batch_first=True, norm_first=True)
@@ -103,12 +103,12 @@ def space(kind: Literal["image", "signal", "table", "tokens"]) -> Space:
     """A small space of this kind.
 
     >>> space("signal").describe()
-    'signal of 2 channels x 30 samples at 125 Hz, -5 to 5 mV'
+    'signal of 2 channels x 20 samples at 125 Hz, -5 to 5 mV'
     """
     if kind == "image":
         return Space("image", (1, 8, 8), "grey level (0-1)")
     if kind == "signal":
-        return Space("signal", (2, 30), "mV", -5.0, 5.0, rate=125.0)
+        return Space("signal", (2, 20), "mV", -5.0, 5.0, rate=125.0)
     if kind == "table":
         return Space(
             "table", (7,), "unit", -2.0, (2.0, 2.0, 3.0, 2.0, 2.0, 2.0, 2.0), scale=(1.0, 0.5, 2.0, 1, 1, 1, 1)
@@ -140,8 +140,10 @@ def network(
     model = TorchModel(module, where, asked, name=f"tiny {kind} net")
     scores = model.predict(inputs)
     if asked.kind in ("classes", "binary", "anomaly", "multilabel"):
-        # Centered by the thresholds of the head, so that no class takes all cases.
-        module.head.bias.data -= torch.from_numpy(np.median(scores, axis=0)).float()
+        # Centered between the two middle answers, so that no class takes all cases and none is on the line.
+        ordered = np.sort(scores, axis=0)
+        middle = (ordered[max(0, cases // 2 - 1)] + ordered[cases // 2]) / 2
+        module.head.bias.data -= torch.from_numpy(middle).float()
         model = TorchModel(module, where, asked, name=model.name)
     return model, Batch.of(inputs, asked.decide(model.predict(inputs)))
 

@@ -1,0 +1,244 @@
+"""The laws that every attack keeps, as one call, so that somebody else's attack proves itself in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from titer.attacks.attack import Attack
+from titer.attacks.engine import Outcome, run
+from titer.cases.case import Array, Batch
+from titer.errors import BudgetError
+from titer.models.model import Model
+from titer.testing import models
+from titer.threats.change import Change
+from titer.threats.changes.additive import Additive
+from titer.threats.changes.embedding import Embedding
+from titer.threats.changes.lowpass import LowPass
+from titer.threats.changes.substitution import Substitution
+from titer.threats.threat import ThreatModel
+
+_CASES = 9
+_ARRAYS = ("perturbed", "fooled", "clean_scores", "scores", "cost", "queries", "passes")
+# Kind of space, change and a limit under which some of the cases fall and some do not.
+_GROUND: tuple[tuple[str, Change, float], ...] = (
+    ("table", Additive("linf"), 0.2),
+    ("table", Additive("l2"), 0.3),
+    ("table", Additive("l0"), 2.0),
+    ("image", Additive("linf"), 0.05),
+    ("image", Additive("l0"), 4.0),
+    ("image", LowPass("linf"), 0.1),
+    ("signal", Additive("l2"), 0.5),
+    ("signal", Additive("l0", most=0.5), 5.0),
+    ("signal", LowPass("linf"), 0.1),
+    ("tokens", Embedding("l2"), 0.5),
+    ("tokens", Substitution(), 2.0),
+)
+_ANSWERS: tuple[models.Answer, ...] = ("classes", "two classes", "binary", "multilabel", "regression", "anomaly")
+
+
+@dataclass(frozen=True, eq=False)
+class Situation:
+    """An attack on a small model and a few cases under a threat."""
+
+    attack: Attack
+    model: Model
+    batch: Batch
+    threat: ThreatModel
+    choices: Array | None
+
+    @cached_property
+    def usual(self) -> Outcome:
+        """What comes of all cases at once."""
+        return self.run()
+
+    def run(self, rows: Any = None, **settings: Any) -> Outcome:
+        """Attack all cases or the given rows of them."""
+        batch = self.batch if rows is None else self.batch.take(rows)
+        given: dict[str, Any] = {"threat": self.threat, "seed": "contract", "choices": self.choices} | settings
+        return run(self.attack, given.pop("model", self.model), batch, **given)
+
+    def __str__(self) -> str:
+        space, task = self.model.space, self.model.task
+        return f"{self.model.name}, {task.kind}: {self.threat.sentence(space, task)}"
+
+
+def situations(attack: Attack, ground: Sequence[tuple[str, Change, float]] | None = None) -> Iterable[Situation]:
+    """All pairs of small models and changes that the attack fits, over every kind of space and task."""
+    fitting = [each for each in ground or _GROUND if attack.fits(each[1])]
+    for number, (kind, change, limit) in enumerate(fitting):
+        # Every task is met somewhere; tables are quick, so they stand for three tasks each.
+        for answer in _ANSWERS[number % 3 :: 3] + _ANSWERS[:1] if kind == "table" else (_ANSWERS[number % 6],):
+            model, batch = models.network(kind, _CASES, answer=answer, seed=number)  # type: ignore[arg-type]
+            table = models.choices(model.space) if kind == "tokens" else None
+            yield Situation(attack, model, batch, ThreatModel(change, limit, knowledge=attack.needs), table)
+
+
+def check_attack(
+    attack: Attack | type[Attack], ground: Sequence[tuple[str, Change, float]] | None = None
+) -> dict[str, int]:
+    """Hold an attack to all laws; raises AssertionError that names the law, the situation and what was seen.
+
+    Arguments
+        attack: a configured attack, or the class of one that has defaults.
+        ground: (kind of space, change, limit) to try it on, for attacks on changes of your own.
+
+    Returns how many situations each law was tried in.
+
+    >>> from titer.attacks.fgsm import FGSM
+    >>> check_attack(FGSM, [("table", Additive("linf"), 0.2)])["limit zero changes nothing"]
+    3
+    """
+    searcher = attack() if isinstance(attack, type) else attack
+    known = list(situations(searcher, ground))
+    if not known:
+        raise AssertionError(f"{searcher.name} fits none of the changes; correct its 'searches' or 'fits'")
+    tried = dict.fromkeys(LAWS, 0)
+    for situation in known:
+        for title, law in LAWS.items():
+            try:
+                law(situation)
+            except AssertionError as broken:
+                raise AssertionError(f"{searcher.name} breaks '{title}' ({situation}): {broken}") from broken
+            tried[title] += 1
+    return tried
+
+
+def _repeats(situation: Situation) -> None:
+    _same(situation.usual, situation.run(), "a second run")
+
+
+def _batch(situation: Situation) -> None:
+    for rows in ([5], [7, 2, 4]):
+        _same(_rows(situation.usual, rows), situation.run(rows), f"cases {rows} on their own")
+    _same(situation.usual, situation.run(size=4), "pieces of four")
+
+
+def _limits(situation: Situation) -> None:
+    limits = situation.threat.limit * np.linspace(0.5, 1.5, _CASES)
+    together = situation.run(limits=limits)
+    alone = situation.run([1], threat=situation.threat.at(float(limits[1])))
+    _same(_rows(together, [1]), alone, "a case with its own limit")
+
+
+def _keeps(situation: Situation) -> None:
+    _true(
+        not situation.usual.violated.any(),
+        f"{int(situation.usual.violated.sum())} proposals broke limit, mask, range or change",
+    )
+    _true(
+        bool((situation.usual.cost <= situation.threat.limit * (1 + 1e-6)).all()),
+        f"a cost of {situation.usual.cost.max()}",
+    )
+    if situation.model.space.kind != "tokens":
+        low, high = (np.asarray(edge, dtype=np.float32) for edge in situation.model.space.bounds())
+        _true(
+            bool(((situation.usual.perturbed >= low) & (situation.usual.perturbed <= high)).all()),
+            "a value out of range",
+        )
+
+
+def _zero(situation: Situation) -> None:
+    outcome = situation.run(threat=situation.threat.at(0.0))
+    _true(np.array_equal(outcome.perturbed, situation.batch.inputs), "a limit of zero changed something")
+    _true(not outcome.fooled.any(), "a limit of zero fooled a model that was right")
+
+
+def _untouched(situation: Situation) -> None:
+    module = getattr(situation.model, "module", torch.nn.Identity())
+    module.train()
+    inputs = situation.batch.inputs.copy()
+    weights = {name: value.clone() for name, value in module.state_dict().items()}
+    wanted = [weight.requires_grad for weight in module.parameters()]
+    states = torch.get_rng_state(), np.random.get_state(legacy=False)["state"]["key"].copy()
+    situation.run()
+    _true(np.array_equal(inputs, situation.batch.inputs), "cases changed in place")
+    after = module.state_dict()
+    _true(all(torch.equal(value, after[name]) for name, value in weights.items()), "weights or statistics changed")
+    _true(all(weight.grad is None for weight in module.parameters()), "gradients were left on weights")
+    _true(wanted == [weight.requires_grad for weight in module.parameters()], "requires_grad changed")
+    _true(all(part.training for part in module.modules()), "training mode changed")
+    module.eval()
+    _true(torch.equal(states[0], torch.get_rng_state()), "the random state of torch changed")
+    _true(
+        np.array_equal(states[1], np.random.get_state(legacy=False)["state"]["key"]),
+        "the random state of numpy changed",
+    )
+
+
+def _constant(situation: Situation) -> None:
+    kind: Any = situation.model.space.kind
+    model, batch = models.constant(kind, _CASES)
+    outcome = replace(situation, model=model, batch=batch).run()
+    _true(not outcome.fooled.any(), "a model that always gives the same right answer was reported as fooled")
+
+
+def _counts(situation: Situation) -> None:
+    counted = _Counted(situation.model)
+    outcome = situation.run(model=counted)
+    # The engine itself asks twice about each case: before and after.
+    asked = int(outcome.queries.sum()) + 2 * _CASES
+    _true(counted.rows == asked, f"{counted.rows - 2 * _CASES} questions asked, {asked - 2 * _CASES} reported")
+    for budget in (1, 7):
+        try:
+            few = situation.run(threat=replace(situation.threat, queries=budget))
+        except BudgetError:
+            continue
+        _true(int(few.queries.max()) <= budget, f"{few.queries.max()} questions where {budget} are allowed")
+
+
+LAWS: dict[str, Callable[[Situation], None]] = {
+    "the same run gives the same bits": _repeats,
+    "a case alone gives the bits it gives in a batch": _batch,
+    "a limit per case equals separate runs": _limits,
+    "limit, mask, range and change are kept": _keeps,
+    "limit zero changes nothing": _zero,
+    "model, cases and random states stay as they were": _untouched,
+    "a constant model is never fooled": _constant,
+    "every question is counted and the budget kept": _counts,
+}
+
+
+class _Counted(Model):
+    """A model that counts the rows it is asked about, and asks for no fillers, as a remote one does."""
+
+    remote = True
+
+    def __init__(self, inner: Model) -> None:
+        self.inner, self.rows = inner, 0
+        self.name, self.space, self.task = inner.name, inner.space, inner.task
+        self.access, self.digest = inner.access, inner.digest
+
+    def scores(self, inputs: Tensor) -> Tensor:
+        self.rows += len(inputs)
+        return self.inner.scores(inputs)
+
+    def embed(self, inputs: Tensor) -> Tensor:
+        return self.inner.embed(inputs)
+
+    def scores_embedded(self, inputs: Tensor, embedded: Tensor) -> Tensor:
+        self.rows += len(inputs)
+        return self.inner.scores_embedded(inputs, embedded)
+
+
+def _rows(outcome: Outcome, rows: list[int]) -> Outcome:
+    return replace(outcome, **{name: getattr(outcome, name)[rows] for name in outcome.__dataclass_fields__})
+
+
+def _same(one: Outcome, other: Outcome, what: str) -> None:
+    for name in _ARRAYS:
+        first, second = getattr(one, name), getattr(other, name)
+        if not np.array_equal(first, second):
+            gap = np.abs(first.astype(float) - second.astype(float)).max()
+            raise AssertionError(f"{what} differs in '{name}' by up to {gap:.3g}")
+
+
+def _true(held: bool, otherwise: str) -> None:
+    if not held:
+        raise AssertionError(otherwise)
