@@ -94,7 +94,7 @@ class Goal:
             return f"the decision {wanted}"
         if task.kind == "regression":
             way = "above" if self.kind == "raise" else "below"
-            return f"a {task.classes[0]} more than {task.tolerance:g} {way} the clean answer"
+            return f"an answer of {task.classes[0]} more than {task.tolerance:g} {way} the clean one"
         side = task.disease if self.kind == "raise" else 1 - task.disease
         return f"the decision {task.classes[side]!r}"
 

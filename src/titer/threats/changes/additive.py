@@ -172,7 +172,10 @@ def _into_ball(moved: Tensor, low: Tensor, high: Tensor, bound: Tensor) -> Tenso
         inside = _column((moved * free).flatten(1).square().sum(dim=1), moved)
         at_end = _column((torch.clamp(scaled, low, high) * ~free).flatten(1).square().sum(dim=1), moved)
         rest = (bound.square() - at_end).clamp_min(0).sqrt()
-        factor = torch.maximum(factor, rest / inside.sqrt().clamp_min(1e-30)).clamp(max=1.0)
+        larger = torch.maximum(factor, rest / inside.sqrt().clamp_min(1e-30)).clamp(max=1.0)
+        if torch.equal(larger, factor):
+            break
+        factor = larger
     kept = torch.clamp(factor * moved, low, high)
     # Rounding may leave the length a hair above the limit.
     return kept * (bound / _column(_size(kept, "l2"), kept).clamp_min(1e-30)).clamp(max=1.0)
