@@ -71,6 +71,9 @@ class Handler(BaseHTTPRequestHandler):
     """Reads a question, asks the model, writes the answer."""
 
     protocol_version = "HTTP/1.1"
+    # Head and body leave together, without waiting for each other.
+    wbufsize = -1
+    disable_nagle_algorithm = True
     server: ModelServer
 
     def do_GET(self) -> None:

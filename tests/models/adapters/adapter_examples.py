@@ -26,6 +26,8 @@ TABLE = Space("table", (4,), "mg/dL", -3.0, 3.0)
 TWO = Task("classes", ("healthy", "sick"), positive=(1,))
 THREE = Task("classes", ("a", "b", "c"), positive=(1, 2))
 ONE = Task("binary", ("healthy", "sick"), positive=(1,))
+FINDINGS = Task("multilabel", ("edema", "mass"))
+DOSE = Task("regression", ("dose",), tolerance=0.5)
 CARD = DataCard("toy", "made-up cases", "CC0-1.0", "none", "none", "none", synthetic=True)
 
 
@@ -168,6 +170,7 @@ class FaultyHandler(serve_model.Handler):
             self.close_connection = True
             return
         code, headers, body = fault(answer) if callable(fault) else fault
+        self.close_connection = "Content-Length" in headers
         self.send_response(code)
         for key, value in headers.items():
             self.send_header(key, value)

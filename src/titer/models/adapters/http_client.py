@@ -53,7 +53,7 @@ class Client:
         self._free = float("-inf")
         self._lock = threading.Lock()
         self._token = token_headers(service)
-        self._http = _httpx_client(service)
+        self._http = _httpx_client(service, self.url.startswith("https://"))
 
     def __repr__(self) -> str:
         return f"Client({self.url!r}, queries={self.queries})"
@@ -200,13 +200,16 @@ class Client:
         )
 
 
-def _httpx_client(service: Service) -> Any:
+def _httpx_client(service: Service, secure: bool) -> Any:
     try:
         import httpx
     except ImportError as error:
         raise EndpointError("the package httpx for endpoints", "none", "pip install 'titer[http]'") from error
+    # Plain connections trust no certificate at all, and have none to read.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
-        context = ssl.create_default_context(cafile=None if service.ca is None else str(service.ca))
+        if secure or service.ca is not None:
+            context = ssl.create_default_context(cafile=None if service.ca is None else str(service.ca))
     except (OSError, ssl.SSLError) as error:
         raise EndpointError("a file of certificates", f"{service.ca}: {first_line(error)}", "correct 'ca'") from error
     # Nothing from the environment: neither proxies nor stored passwords shall see the cases.
