@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar
 
 import torch
@@ -54,7 +55,7 @@ class TMLP(Recipe):
     def module(self, space: Space, task: Task) -> nn.Module:
         widths = [space.shape[0], *self.hidden]
         parts: list[nn.Module] = []
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in pairwise(widths):
             parts += [nn.Linear(before, after), nn.ReLU()]
         return nn.Sequential(*parts, nn.Linear(widths[-1], task.outputs))
 

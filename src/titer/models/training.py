@@ -1,0 +1,351 @@
+"""Training of reference models: seeded, with progress, early stop, and the best weights kept."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+
+import titer
+from titer.cases.case import Array, Batch
+from titer.cases.dataset import Dataset
+from titer.cases.space import Space
+from titer.digest import digest, digest_arrays
+from titer.errors import DataError, ModelError, PlanError
+from titer.models.adapters.torch import TorchModel
+from titer.models.model import to_tensor
+from titer.models.recipe import Recipe, task_of
+from titer.models.task import Task
+
+Numbers = float | tuple[float, ...]
+_PIECE = 256
+
+
+class Rows(Protocol):
+    """Row numbers of the parts of a data set, as `titer.cases.splits.split` gives them."""
+
+    @property
+    def train(self) -> Array:
+        """Rows to learn from."""
+
+    @property
+    def validation(self) -> Array:
+        """Rows to stop early on."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch brought.
+
+    Arguments
+        number, most: this epoch, from 1, and the most that there will be.
+        train_loss, validation_loss: mean loss per case.
+        best: whether the validation loss is the lowest so far.
+        seconds: since training began.
+    """
+
+    number: int
+    most: int
+    train_loss: float
+    validation_loss: float
+    best: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """Where a trained model comes from: enough to train it again.
+
+    Arguments
+        recipe, settings: the recipe's name and every setting.
+        dataset, dataset_name: digest and short name of the cases.
+        split: digest of the rows it was trained and validated on.
+        seed, epochs: of the training; `best_epoch` gave the weights, with `validation_loss`.
+        versions: of the software that trained it.
+    """
+
+    recipe: str
+    settings: dict[str, Any]
+    dataset: str
+    dataset_name: str
+    split: str
+    seed: int
+    epochs: int
+    best_epoch: int
+    validation_loss: float
+    versions: dict[str, str]
+
+    @property
+    def key(self) -> str:
+        """Name of the training: equal keys give equal weights on the same machine."""
+        return _key(self.recipe, self.settings, self.dataset, self.split, self.seed, self.epochs, self.versions)
+
+
+class TrainedModel(TorchModel):
+    """A reference model with the record of its training."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        space: Space,
+        task: Task,
+        record: TrainingRecord,
+        *,
+        mean: Numbers,
+        std: Numbers,
+        name: str,
+    ) -> None:
+        super().__init__(module, space, task, name=name, mean=mean, std=std)
+        self.record = record
+        self.mean, self.std = mean, std
+
+
+class Scaled(nn.Module):
+    """A module whose answer is in standard deviations of a quantity, given in the quantity's own unit."""
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+        self.register_buffer("shift", torch.zeros(()))
+        self.register_buffer("scale", torch.ones(()))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        scores: Tensor = self.module(inputs) * self.scale + self.shift
+        return scores
+
+    def fit(self, targets: Array) -> nn.Module:
+        """Take mean and spread of the training targets; gives the module within."""
+        self.shift.fill_(float(np.mean(targets)))
+        self.scale.fill_(float(np.std(targets)) or 1.0)
+        return self.module
+
+
+def training_key(recipe: Recipe, dataset: Dataset, rows: Rows, *, seed: int, epochs: int | None = None) -> str:
+    """Name of a training before it is done, for caches: recipe, settings, cases, split, seed, epochs, versions."""
+    most = recipe.epochs if epochs is None else epochs
+    return _key(recipe.name, recipe.settings(), dataset.digest, split_digest(rows), seed, most, _versions())
+
+
+def split_digest(rows: Rows) -> str:
+    """Name of the rows that training sees; test rows have no part in it."""
+    return digest_arrays(np.asarray(rows.train, dtype=np.int64), np.asarray(rows.validation, dtype=np.int64))
+
+
+def new_module(recipe: Recipe, space: Space, task: Task) -> nn.Module:
+    """An untrained module as training and checkpoints need it."""
+    module = recipe.module(space, task)
+    return Scaled(module) if task.kind == "regression" else module
+
+
+def train(
+    recipe: Recipe,
+    dataset: Dataset,
+    rows: Rows,
+    *,
+    seed: int,
+    epochs: int | None = None,
+    progress: Callable[[Epoch], None] | None = None,
+    device: str = "cpu",
+    task: Task | None = None,
+) -> TrainedModel:
+    """A model trained on `rows.train`, with the weights that did best on `rows.validation`.
+
+    Adam (Kingma and Ba 2015, arXiv 1412.6980) with a cosine schedule, as the recipe sets it. Detectors of anomalies
+    learn from normal cases alone. Normalization is read off the training cases. The global random state is untouched,
+    and on one thread of the same machine the same seed gives the same bits.
+
+    Arguments
+        recipe: architecture and settings.
+        dataset, rows: cases, and which of them train and validate.
+        seed, epochs: seed of weights, order and augmentation; the most passes over the training cases (the recipe's
+            own number if left out).
+        progress: called after every epoch.
+        device: where to compute; the model returned is on the CPU.
+        task: what is decided; follows from the data set if left out (a regression then tolerates one standard
+            deviation of its training targets).
+
+    Refuses a recipe that cannot read the data set or fewer than one epoch (`PlanError`), parts without cases or
+    classes (`DataError`), and a loss that is no number (`ModelError`).
+    """
+    most = recipe.epochs if epochs is None else epochs
+    learn, check = _parts(recipe, dataset, rows, most)
+    chosen = task if task is not None else task_of(dataset, tolerance=float(np.std(learn.targets)) or 1.0)
+    mean, std = normalization(learn.inputs, dataset.space)
+    with _deterministic(seed, device):
+        module = new_module(recipe, dataset.space, chosen)
+        inner = module
+        if isinstance(module, Scaled):
+            inner = module.fit(learn.targets)
+        recipe.prepare(inner, learn, dataset.space, seed)
+        course = _Course(recipe, module.to(device), dataset.space, chosen, _Normal(mean, std, dataset.space), device)
+        best_epoch, lowest = course.run(learn, check, seed, most, progress)
+        module.cpu().eval()
+        with torch.no_grad():
+            recipe.finish(inner, course.normal(to_tensor(learn.inputs, dataset.space)))
+    record = TrainingRecord(
+        recipe.name, recipe.settings(), dataset.digest, dataset.card.name, split_digest(rows),
+        seed, most, best_epoch, lowest, _versions(),
+    )  # fmt: skip
+    return TrainedModel(module, dataset.space, chosen, record, mean=mean, std=std, name=recipe.name)
+
+
+def normalization(inputs: Array, space: Space) -> tuple[Numbers, Numbers]:
+    """Mean and standard deviation per channel or feature of cases [n, *shape]; 0 and 1 for tokens.
+
+    >>> normalization(np.array([[1.0, 5.0], [3.0, 5.0]]), Space("table", (2,), "unit", 0.0, 9.0))
+    ((2.0, 5.0), (1.0, 1.0))
+    """
+    if space.kind == "tokens":
+        return 0.0, 1.0
+    axes = (0, *range(2, inputs.ndim))
+    spread = inputs.std(axis=axes, dtype=np.float64)
+    mean = inputs.mean(axis=axes, dtype=np.float64)
+    return tuple(mean.tolist()), tuple(np.where(spread > 1e-9, spread, 1.0).tolist())
+
+
+class _Normal:
+    """Cases as the module sees them: centered and scaled, tokens as they are."""
+
+    def __init__(self, mean: Numbers, std: Numbers, space: Space) -> None:
+        self.mean, self.std = (torch.from_numpy(np.asarray(space.per_channel(each))) for each in (mean, std))
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        return (inputs - self.mean.to(inputs)) / self.std.to(inputs) if inputs.is_floating_point() else inputs
+
+
+@dataclass(eq=False)
+class _Course:
+    """One training: the loop over epochs, and what it needs to know."""
+
+    recipe: Recipe
+    module: nn.Module
+    space: Space
+    task: Task
+    normal: _Normal
+    device: str
+
+    def run(
+        self, learn: Batch, check: Batch, seed: int, epochs: int, progress: Callable[[Epoch], None] | None
+    ) -> tuple[int, float]:
+        """Leaves the best weights in the module; gives their epoch and validation loss."""
+        inputs, targets = self._tensors(learn)
+        held, held_targets = self._tensors(check)
+        self.spread = float(np.var(learn.targets)) or 1.0 if self.task.kind == "regression" else 1.0
+        generator = Generator().manual_seed(seed)
+        optimizer = torch.optim.AdamW(
+            [weight for weight in self.module.parameters() if weight.requires_grad],
+            lr=self.recipe.rate,
+            weight_decay=self.recipe.decay,
+        )
+        pieces = math.ceil(len(inputs) / self.recipe.batch)
+        lowest, best_epoch, best = math.inf, 0, self.module.state_dict()
+        began = time.monotonic()
+        for number in range(1, epochs + 1):
+            self.module.train()
+            total, order = 0.0, torch.randperm(len(inputs), generator=generator)
+            for step, chosen in enumerate(order.tensor_split(pieces)):
+                self._set_rate(optimizer, ((number - 1) * pieces + step) / max(1, epochs * pieces - 1))
+                seen = self.recipe.augment(inputs[chosen], self.space, generator)
+                total += self._step(optimizer, seen, targets[chosen]) * len(chosen)
+            loss = self._mean_loss(held, held_targets)
+            if not math.isfinite(loss) or not math.isfinite(total):
+                raise ModelError("a training loss that is a number", f"{loss} in epoch {number}", "lower 'rate'")
+            better = loss < lowest
+            if better:
+                lowest, best_epoch, best = loss, number, copy.deepcopy(self.module.state_dict())
+            if progress is not None:
+                took = time.monotonic() - began
+                progress(Epoch(number, epochs, total / len(inputs), loss, better, took))
+            if number - best_epoch >= self.recipe.patience:
+                break
+        self.module.load_state_dict(best)
+        return best_epoch, lowest
+
+    def _tensors(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        return to_tensor(batch.inputs, self.space).float() if self.space.kind != "tokens" else to_tensor(
+            batch.inputs, self.space
+        ), torch.from_numpy(np.ascontiguousarray(batch.targets))
+
+    def _set_rate(self, optimizer: torch.optim.Optimizer, done: float) -> None:
+        first, last = self.recipe.rate, self.recipe.final_rate
+        for group in optimizer.param_groups:
+            group["lr"] = last + (first - last) * 0.5 * (1 + math.cos(math.pi * done))
+
+    def _step(self, optimizer: torch.optim.Optimizer, inputs: Tensor, targets: Tensor) -> float:
+        optimizer.zero_grad(set_to_none=True)
+        loss = self._losses(inputs, targets).mean()
+        loss.backward()  # type: ignore[no-untyped-call]
+        # Recurrent nets and Transformers meet rare steep steps; a norm of 5 leaves ordinary ones alone.
+        torch.nn.utils.clip_grad_norm_(self.module.parameters(), 5.0)
+        optimizer.step()
+        return float(loss.detach())
+
+    def _losses(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        seen = self.normal(inputs).to(self.device)
+        return self.recipe.loss(self.module, seen, targets.to(self.device), self.task) / self.spread
+
+    def _mean_loss(self, inputs: Tensor, targets: Tensor) -> float:
+        self.module.eval()
+        with torch.no_grad():
+            pieces = [(inputs[at : at + _PIECE], targets[at : at + _PIECE]) for at in range(0, len(inputs), _PIECE)]
+            return sum(float(self._losses(seen, wanted).double().sum()) for seen, wanted in pieces) / len(inputs)
+
+
+def _parts(recipe: Recipe, dataset: Dataset, rows: Rows, epochs: int) -> tuple[Batch, Batch]:
+    """Cases to learn from and to check on; for anomaly detectors the normal ones."""
+    if not recipe.fits(dataset):
+        raise PlanError(
+            f"data that {recipe.name} can learn ({', '.join(recipe.kinds)})",
+            f"{dataset.card.name}: {dataset.space.kind}, task {dataset.task}",
+            "choose another recipe or data set",
+        )
+    if epochs < 1:
+        raise PlanError("at least one epoch", str(epochs), "correct 'epochs'")
+    parts = []
+    for label, index in (("training", rows.train), ("validation", rows.validation)):
+        part = dataset.cases.take(index)
+        if dataset.task == "anomaly":
+            part = part.take(part.targets == 0)
+        if len(part) < 2:
+            raise DataError(f"at least two {label} cases", str(len(part)), f"give the {label} part a larger share")
+        parts.append(part)
+    if dataset.task in ("classes", "binary"):
+        missing = sorted(set(range(len(dataset.classes))) - set(parts[0].targets.tolist()))
+        if missing:
+            names = ", ".join(dataset.classes[k] for k in missing)
+            raise DataError("training cases of every class", f"none of {names}", "add cases or change the split")
+    return parts[0], parts[1]
+
+
+@contextmanager
+def _deterministic(seed: int, device: str) -> Iterator[None]:
+    """A seeded torch with repeatable algorithms, and everything as it was afterwards."""
+    strict, warned = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    devices = range(torch.cuda.device_count()) if device.startswith("cuda") else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        # Where CUDA has no repeatable kernel torch says so and goes on: the CPU is where bits are promised.
+        torch.use_deterministic_algorithms(True, warn_only=device != "cpu")
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(strict, warn_only=warned)
+
+
+def _key(*parts: Any) -> str:
+    return digest(list(parts))
+
+
+def _versions() -> dict[str, str]:
+    return {"titer": titer.__version__, "torch": str(torch.__version__)}

@@ -1,0 +1,90 @@
+"""T-BOW: the bag-of-words logistic model, which a Transformer has to beat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+
+from titer.cases.case import Batch
+from titer.cases.space import Kind, Space
+from titer.models.recipe import Recipe
+from titer.models.task import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class TBOW(Recipe):
+    """Logistic regression on weighted word counts; the order of words has no influence.
+
+    A word that stands c times in a note and in d of n training notes weighs (1 + log c)(1 + log((1 + n) / (1 + d)));
+    weights are divided by their length per note. Every word has one vector with a number per class, and scores are
+    their weighted sum plus a bias.
+
+    Source: Salton and Buckley 1988, doi 10.1016/0306-4573(88)90021-0; the smoothed inverse frequency as in
+    scikit-learn.
+
+    Arguments
+        word_dropout: share of words hidden while training.
+
+    >>> space = Space("tokens", (6,), "word", vocabulary=("[padding]", "no", "fever"))
+    >>> model = TBOW().module(space, Task("classes", ("well", "ill")))
+    >>> model(torch.tensor([[1, 2, 0, 0, 0, 0]])).shape
+    torch.Size([1, 2])
+    """
+
+    rate: float = 0.05
+    final_rate: float = 5e-3
+    epochs: int = 30
+    word_dropout: float = 0.0
+
+    name: ClassVar[str] = "t_bow"
+    family: ClassVar[str] = "Bag of words"
+    kinds: ClassVar[tuple[Kind, ...]] = ("tokens",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(0, word_dropout=self.word_dropout)
+
+    def module(self, space: Space, task: Task) -> nn.Module:
+        return _Net(space, task.outputs)
+
+    def prepare(self, module: nn.Module, cases: Batch, space: Space, seed: int) -> None:
+        held = np.zeros((len(cases), len(space.vocabulary)), dtype=bool)
+        held[np.arange(len(cases))[:, None], cases.inputs] = True
+        rarity = 1.0 + np.log((1.0 + len(cases)) / (1.0 + held.sum(axis=0)))
+        module.get_buffer("rarity").copy_(torch.from_numpy(rarity))
+
+    def augment(self, inputs: Tensor, space: Space, generator: Generator) -> Tensor:
+        return hidden_words(inputs, self.word_dropout, space, generator)
+
+
+def hidden_words(inputs: Tensor, share: float, space: Space, generator: Generator) -> Tensor:
+    """Notes with a share of their words replaced by padding."""
+    if not share:
+        return inputs
+    return torch.where(torch.rand(inputs.shape, generator=generator) < share, space.padding, inputs)
+
+
+class _Net(nn.Module):
+    rarity: Tensor
+
+    def __init__(self, space: Space, outputs: int) -> None:
+        super().__init__()
+        self.padding = space.padding
+        self.words = nn.Embedding(len(space.vocabulary), outputs)
+        nn.init.zeros_(self.words.weight)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.register_buffer("rarity", torch.ones(len(space.vocabulary)))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        real = (inputs != self.padding).to(self.rarity.dtype)
+        table = torch.zeros(len(inputs), len(self.rarity), dtype=real.dtype, device=inputs.device)
+        count = table.scatter_add(1, inputs, real).gather(1, inputs).clamp_min(1.0)
+        weight = real * self.rarity[inputs] * (1 + count.log())
+        # Each of a word's c places carries a part of its weight: w / c in the sum, w^2 / c in the squared length.
+        length = (weight**2 / count).sum(dim=1, keepdim=True).sqrt().clamp_min(1e-12)
+        embedded: Tensor = self.words(inputs)
+        return torch.einsum("nl,nlk->nk", weight / count / length, embedded) + self.bias
