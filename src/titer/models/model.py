@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -43,6 +43,7 @@ class Model(ABC):
         task: meaning of its scores, with the operating point.
         access: the most that the model can give: "gradients", "scores" or "labels".
         digest: SHA-256 of what decides the answers (weights, graph, file, address).
+        remote: whether each case asked about is a question to somebody else, which counts.
         notes: what was found out about the model rather than declared, for the report.
     """
 
@@ -51,6 +52,7 @@ class Model(ABC):
     task: Task
     access: Access
     digest: str
+    remote: bool = False
     notes: tuple[str, ...] = ()
 
     @abstractmethod
@@ -100,7 +102,8 @@ class Model(ABC):
         with self.ready(), torch.no_grad():
             for start in range(0, len(inputs), size):
                 piece = inputs[start : start + size]
-                filled = np.concatenate((piece, np.repeat(piece[:1], -len(piece) % ROWS, axis=0)))
+                missing = 0 if self.remote else -len(piece) % ROWS
+                filled = np.concatenate((piece, np.repeat(piece[:1], missing, axis=0))) if missing else piece
                 answers = self.scores(to_tensor(filled, self.space))
                 pieces.append(answers[: len(piece)].double().cpu().numpy())
         scores = np.concatenate(pieces) if pieces else np.zeros((0, self.task.outputs))
@@ -112,7 +115,9 @@ def to_tensor(inputs: Array, space: Space) -> Tensor:
     """Cases as a tensor: whole numbers for tokens, float32 (or float64 if given so) for measurements."""
     import torch
 
-    if space.kind == "tokens":
-        return torch.from_numpy(np.ascontiguousarray(inputs, dtype=np.int64))
-    kind = inputs.dtype if inputs.dtype in (np.float32, np.float64) else np.float32
-    return torch.from_numpy(np.ascontiguousarray(inputs, dtype=kind))
+    kind: Any = np.int64
+    if space.kind != "tokens":
+        kind = inputs.dtype if inputs.dtype in (np.float32, np.float64) else np.float32
+    # Torch warns of memory that it must not write to.
+    ready = np.ascontiguousarray(inputs, dtype=kind)
+    return torch.from_numpy(ready if ready.flags.writeable else ready.copy())

@@ -214,7 +214,7 @@ def _kserve(**changes: Any) -> tuple[int, dict[str, str], bytes]:
         ("json", _json({"predictions": []}), "numbers, or one word"),
         ("json", _json({"predictions": [[0.0, float("nan")], [0.0, 1.0]]}), "NaN or infinity for 1 of 2"),
         ("json", _json({"predictions": [[0.0, float("inf")], [0.0, 1.0]]}), "NaN or infinity"),
-        ("json", _json({"predictions": [[0.0, 1.0, 2.0]] * 2}), "shape .8, 3."),
+        ("json", _json({"predictions": [[0.0, 1.0, 2.0]] * 2}), "shape .2, 3."),
         ("json", _json({"predictions": [["sick"], ["sick"]]}), "numbers, or one word"),
         ("json", _json({"predictions": ["sick", "sick"]}), "set 'access: labels'"),
         ("json", (200, {"Content-Encoding": "gzip"}, b"x"), "uncompressed"),

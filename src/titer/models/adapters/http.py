@@ -51,6 +51,8 @@ class EndpointModel(ArrayModel):
         probes: [n, *shape] cases to look at the answers with; two made-up ones if left out. Each is one query.
     """
 
+    remote = True
+
     def __init__(
         self,
         client: Client,
