@@ -10,6 +10,8 @@ if ! command -v chromium >/dev/null 2>&1 || ! command -v chromedriver >/dev/null
         echo "Chromium and its driver are missing: the browser tests will be skipped (install chromium and chromium-driver)" >&2
     fi
 fi
+# Brings axe-core, which judges accessibility; its own dependencies are not needed.
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps axe-playwright-python==0.1.8
 if [ -f tests/peers/install.sh ]; then
     sh tests/peers/install.sh
 fi

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
 from titer.errors import StoreError
 
+TEMPORARY = ".new-"
+"""How the names of files begin that are not in place yet; what a killed writer left may be removed by it."""
 
-def write_whole(path: Path, data: bytes | str) -> Path:
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def write_whole(path: Path, data: bytes | str, *, what: str = "a file") -> Path:
     """Put a file in place in one step, and return its path.
 
     A temporary file in the same folder is written, flushed to the disk and renamed; then the folder is flushed, so
     that the name survives a power failure too. Text is written as UTF-8.
 
-    Raises StoreError when the disk is full or refuses; the old file, if any, stays as it was.
+    Raises StoreError, which speaks of `what`, when the disk is full or refuses; no partial file stays, and the old file
+    is as it was.
 
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_whole(Path(folder) / "a.txt", "whole").read_text()
@@ -26,7 +34,7 @@ def write_whole(path: Path, data: bytes | str) -> Path:
     temporary: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".new-", dir=path.parent)
+        handle, temporary = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)
         with os.fdopen(handle, "wb") as stream:
             stream.write(raw)
             stream.flush()
@@ -36,11 +44,7 @@ def write_whole(path: Path, data: bytes | str) -> Path:
         temporary = None
         _flush(path.parent)
     except OSError as error:
-        raise StoreError(
-            f"room and permission to write {path.name} ({len(raw)} bytes)",
-            f"{error.strerror or error}",
-            "free space or choose another folder",
-        ) from error
+        raise _refused(error, path, len(raw), what) from error
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
@@ -55,3 +59,20 @@ def _flush(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def _refused(error: OSError, path: Path, size: int, what: str) -> StoreError:
+    if error.errno in _FULL:
+        free = "none of it"
+        with contextlib.suppress(OSError):
+            free = f"{shutil.disk_usage(path.parent).free:,} free bytes"
+        return StoreError(
+            f"room for {what} of {size:,} bytes in {path.parent}",
+            f"{free} ({error.strerror})",
+            "free some space and run again: finished results are kept",
+        )
+    return StoreError(
+        f"a folder {path.parent} that takes {what}",
+        str(error.strerror or error),
+        "make it writable and run again: finished results are kept",
+    )

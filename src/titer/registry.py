@@ -34,7 +34,7 @@ class Family:
     True
     >>> ATTACKS.find("pdg")
     Traceback (most recent call last):
-    titer.errors.PlanError: expected a name in attacks, got 'pdg'; did you mean 'pgd'? known: fgsm, jsma, noise, pgd, square
+    titer.errors.PlanError: expected a name in attacks, got 'pdg'; did you mean 'pgd'? known: fgsm, jsma, noise, ...
     """
 
     group: str

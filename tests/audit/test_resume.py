@@ -78,7 +78,7 @@ def test_ten_kills(undisturbed: tuple[Path, dict[str, object], float], tmp_path:
         except subprocess.TimeoutExpired:
             os.kill(run.pid, signal.SIGKILL)
             run.wait()
-        now = {name: stamp for name, stamp in (_finished(out) if (out / "results").is_dir() else {}).items()}
+        now = _finished(out) if (out / "results").is_dir() else {}
         assert all(now.get(name) == stamp for name, stamp in before.items() if _is_result(name))
         before = now
     done = subprocess.run(_command(plan, out), capture_output=True, text=True, check=False)

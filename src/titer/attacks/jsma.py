@@ -27,7 +27,8 @@ class JSMA(Attack):
     Two-class, one-logit, anomaly, regression and multi-label models have one slope, that of the attacker's margin, so
     B = -A. Where no value fulfills both conditions, A - B decides alone, so the search never stalls.
 
-    Words are replaced where (e_new - e_old) . gradient is largest (Ebrahimi et al. 2018, arXiv 1712.06751), one at a time.
+    Words are replaced one at a time where (e_new - e_old) . gradient is largest (Ebrahimi et al. 2018, arXiv
+    1712.06751).
 
     Source: Papernot et al. 2016 (arXiv 1511.07528); sequences: Papernot et al. 2016 (arXiv 1604.08275); the untargeted
     "maximal" form: Wiyatno and Xu 2018 (arXiv 1808.07945). Different from the source: "gain" weighs slopes by the room
@@ -129,9 +130,7 @@ class JSMA(Attack):
             toward = gradient.flatten(1)[:, None]
             away = -toward
         else:
-            scores, jacobian = problem.jacobian(params)
-            slopes = jacobian.flatten(2)
-            toward, away = _class_slopes(problem, scores, slopes, wanted)
+            toward, away = _class_slopes(problem, problem.jacobian(params)[1].flatten(2), wanted)
         lower, upper = problem.field.room()
         if self.weigh == "slope":
             rise = torch.ones_like(params).flatten(1)[:, None]
@@ -227,9 +226,7 @@ def _movable(problem: Problem) -> Bool[Tensor, "n d"]:
     return ((problem.field.allow(ones) != 0) & room).flatten(1)
 
 
-def _class_slopes(
-    problem: Problem, scores: Tensor, slopes: Float[Tensor, "n K d"], wanted: Tensor | None
-) -> tuple[Tensor, Tensor]:
+def _class_slopes(problem: Problem, slopes: Float[Tensor, "n K d"], wanted: Tensor | None) -> tuple[Tensor, Tensor]:
     """A and B for each candidate class; of the class itself, were it the true one, nothing."""
     total = slopes.sum(dim=1, keepdim=True)
     if wanted is None and problem.goal.kind == "targeted":

@@ -51,19 +51,20 @@ def audit(
     known = set(Plan.model_fields) | {"threats", "attacks", "threshold", "tolerance", "costs"}
     raw |= {key: value for key, value in settings.items() if key in known}
     options = {key: value for key, value in settings.items() if key not in known}
-    spec, dataset = _data(data, raw.get("data", {}), data_root(root))
+    folder = data_root(None if root is None else Path(root))
+    spec, dataset = _data(data, raw.get("data", {}), folder)
     raw["data"] = spec
     raw["model"] = _model(model, dataset, {**_kept(raw.get("model", {})), **options})
     made = check_plan(raw)
-    prepared = opened(made, data_root(root))
+    prepared = opened(made, folder)
     in_memory = any(
         "object" in subject.model or str(subject.data.path).startswith("memory:") for subject in made.subjects
     )
     executor = choose("inline" if in_memory else None)
     if out is not None:
         return run(prepared, Path(out), executor)
-    with tempfile.TemporaryDirectory(prefix="titer-") as folder:
-        return run(prepared, Path(folder), executor)
+    with tempfile.TemporaryDirectory(prefix="titer-") as temporary:
+        return run(prepared, Path(temporary), executor)
 
 
 def _mapping(plan: str | Path | Mapping[str, Any]) -> dict[str, Any]:

@@ -127,6 +127,15 @@ def test_trials_that_do_not_vary_have_no_f():
         welch({"A": [0.3, 0.3], "B": [0.1, 0.2]})
 
 
+@pytest.mark.parametrize("spread", [1e-1, 1e-3, 1e-5, 1e-7])
+def test_enormous_effects_have_an_interval_too(spread):
+    """The noncentral F is not asked beyond its reach; the interval closes in on 1."""
+    noise = spread * np.array([-1.0, 0.5, 0.2, 0.3])
+    result = repeated_measures({"A": 90 + noise, "B": 40 - noise, "C": 60 + noise[::-1]})
+    assert 0.9 < result.low <= result.high <= 1
+    assert result.low <= result.eta_squared <= 1
+
+
 def test_flags(defences):
     for analysis in (one_way, welch):
         assert str(analysis(defences)).endswith("assumes independent trials)")

@@ -120,6 +120,20 @@ def test_clustered_variance_agrees_with_resampled_patients(rng):
     assert clustered.se > 1.15 * auroc(ill, scores).se
 
 
+def test_patients_with_both_kinds_of_cases_are_their_own_controls(rng):
+    """Scores that rise and fall with the patient cancel within the pair, so cases taken as independent waste that."""
+    shared = 2 * rng.normal(size=200)
+    ill = np.tile([False, True], 200)
+    scores = np.repeat(shared, 2) + rng.normal(size=400) + ill
+    patients = np.repeat(np.arange(200), 2)
+    clustered = auroc(ill, scores, patients=patients)
+    resampled = cluster_bootstrap(
+        lambda d, s: auroc(d, s).value, [ill, scores], patients=patients, rng=rng, resamples=1000
+    )
+    assert clustered.se == pytest.approx(resampled.se, rel=0.07)
+    assert clustered.se < 0.6 * auroc(ill, scores).se
+
+
 def test_perfect_separation_and_equal_scores_keep_an_honest_interval():
     perfect = auroc([0] * 5 + [1] * 8, range(13))
     assert (perfect.value, perfect.high) == (1.0, 1.0)

@@ -58,6 +58,14 @@ def test_bca_limits_agree_with_scipy(rng):
     assert ours.se == pytest.approx(theirs.standard_error, rel=0.03)
 
 
+def test_bca_limits_of_shares_agree_with_scipy(rng):
+    """Many resamples equal the estimate exactly; they count half to either side."""
+    correct = np.arange(50) < 34
+    ours = cluster_ratio(correct, patients=np.arange(50), rng=rng, resamples=40_000)
+    theirs = scipy_bootstrap((correct.astype(float),), np.mean, n_resamples=40_000, method="BCa", rng=rng)
+    assert (ours.low, ours.high) == pytest.approx(tuple(theirs.confidence_interval), abs=1e-9)
+
+
 def test_drawing_kinds_of_patients_is_drawing_patients(rng, monkeypatch):
     """The short cut for patients with equal sums has the same distribution as the draw itself."""
     correct = rng.random(400) < 0.8

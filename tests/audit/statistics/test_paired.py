@@ -81,6 +81,15 @@ def test_p_and_interval_of_sign_flips_say_the_same(trials):
         assert result.p <= 0.05
 
 
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(("test", "n"), [(sign_flip, 8), (sign_flip, 11), (wilcoxon, 8), (wilcoxon, 11)])
+def test_limits_are_where_the_test_would_just_not_reject(test, n, seed):
+    change = np.random.default_rng(seed).normal(0.5, 1, size=n)
+    result = test(change, np.zeros(n))
+    for inside, outside in ((result.low + 1e-7, result.low - 1e-7), (result.high - 1e-7, result.high + 1e-7)):
+        assert test(change, np.full(n, inside)).p > 0.05 >= test(change, np.full(n, outside)).p
+
+
 @pytest.mark.parametrize(("n", "reachable"), [(4, False), (5, False), (6, True)])
 def test_how_many_trials_reach_five_percent(n, reachable):
     result = sign_flip(np.arange(1.0, n + 1), np.zeros(n))

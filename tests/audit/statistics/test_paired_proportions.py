@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from titer.audit.statistics.paired_proportions import paired_shift, paired_shift_counts
 from titer.errors import DataError
@@ -39,11 +40,27 @@ def test_agrees_with_a_published_interval():
 
 def test_closed_form_without_correlation():
     """With phi = 0 the interval is the independent square-and-add of the two Wilson intervals."""
-    from statsmodels.stats.proportion import confint_proportions_2indep
-
     result = paired_shift_counts(4, 16, 16, 64)
     independent = confint_proportions_2indep(20, 100, 20, 100, compare="diff", method="newcomb")
     assert (result.low, result.high) == pytest.approx(independent, abs=1e-12)
+
+
+@pytest.mark.parametrize("cells", [(30, 5, 12, 53), (10, 20, 40, 30), (200, 3, 9, 88), (0, 50, 50, 0)])
+def test_correlated_answers_by_the_formula_written_out(cells):
+    """Square and add with the correlation of the answers; a positive one narrows the interval, a negative one widens."""
+    a, b, c, d = cells
+    n = sum(cells)
+    (l1, u1), (l2, u2) = (proportion_confint(k, n, method="wilson") for k in (a + b, a + c))
+    p1, p2 = (a + b) / n, (a + c) / n
+    top = a * d - b * c
+    top = max(top - n / 2, 0) if top > 0 else top
+    phi = top / math.sqrt((a + b) * (c + d) * (a + c) * (b + d))
+    low = p2 - p1 - math.sqrt((p2 - l2) ** 2 + (u1 - p1) ** 2 - 2 * phi * (p2 - l2) * (u1 - p1))
+    high = p2 - p1 + math.sqrt((u2 - p2) ** 2 + (p1 - l1) ** 2 - 2 * phi * (u2 - p2) * (p1 - l1))
+    result = paired_shift_counts(*cells)
+    assert (result.low, result.high) == pytest.approx((low, high), abs=1e-12)
+    uncorrelated = math.hypot(p2 - l2, u1 - p1) + math.hypot(u2 - p2, p1 - l1)
+    assert (result.high - result.low < uncorrelated) == (phi > 0)
 
 
 def test_columns_and_counts_agree(rng):

@@ -38,6 +38,7 @@ from titer.audit.statistics._result import Result, _plain
 FIRST, SECOND = [88.1, 90.3, 86.9, 89.4, 87.8], [81.9, 83.0, 82.2, 84.1, 80.8]
 GROUPS = {"A": FIRST, "B": SECOND, "C": [89.0, 90.1, 88.2, 91.0, 87.9]}
 ILL = np.array([0, 1] * 15)
+PATIENTS = np.arange(30) // 2
 SCORES = np.arange(30) % 7 + ILL
 COSTS = error_shift.Costs(10, 1)
 
@@ -53,10 +54,8 @@ RESULTS: dict[str, Callable[[], Result]] = {
     "one_vs_rest": lambda: proportions.one_vs_rest(np.arange(30) % 3, np.arange(30) % 4 % 3),
     "auroc": lambda: auroc.auroc(ILL, SCORES),
     "compare_auroc": lambda: auroc.compare_auroc(ILL, SCORES, -SCORES),
-    "cluster_ratio": lambda: bootstrap.cluster_ratio(ILL, patients=np.arange(30) // 2, rng=rng()),
-    "cluster_bootstrap": lambda: bootstrap.cluster_bootstrap(
-        np.median, [SCORES], patients=np.arange(30) // 2, rng=rng()
-    ),
+    "cluster_ratio": lambda: bootstrap.cluster_ratio(ILL, patients=PATIENTS, rng=rng()),
+    "cluster_bootstrap": lambda: bootstrap.cluster_bootstrap(np.median, [SCORES], patients=PATIENTS, rng=rng()),
     "paired_t": lambda: paired.paired_t(FIRST, SECOND),
     "sign_flip": lambda: sign_flip.sign_flip(FIRST, SECOND),
     "wilcoxon": lambda: wilcoxon.wilcoxon(FIRST, SECOND),
@@ -81,9 +80,7 @@ RESULTS: dict[str, Callable[[], Result]] = {
     "paired_t_power": lambda: power.paired_t_power(1.0, 5),
     "mcnemar_sample_size": lambda: power.mcnemar_sample_size(0.3, 0.1),
     "threshold": lambda: threshold.at_sensitivity(ILL, SCORES, target=0.9),
-    "error_shift": lambda: error_shift.error_shift(
-        ILL, ILL, 1 - ILL, costs=COSTS, patients=np.arange(30) // 2, rng=rng()
-    ),
+    "error_shift": lambda: error_shift.error_shift(ILL, ILL, 1 - ILL, costs=COSTS, patients=PATIENTS, rng=rng()),
     "nothing varies": lambda: anova.one_way({"A": [1.0, 1.0], "B": [1.0, 1.0]}),
     "nothing estimable": lambda: proportions.wilson(0, 0),
 }

@@ -76,7 +76,9 @@ def datasets(results: Results, traps: tuple[s.Trap, ...]) -> tuple[s.DataCard, .
                 unit=data.space.unit,
                 shape=data.space.shape,
                 groups=tuple(data.cases.groups),
-                leakage=s.LeakageCheck(status="failed" if leaked else "passed", sentence=str(facts["leakage"]) + explained),
+                leakage=s.LeakageCheck(
+                    status="failed" if leaked else "passed", sentence=str(facts["leakage"]) + explained
+                ),
                 synthetic=data.card.synthetic,
                 note=" ".join([data.card.subjects, *data.card.cautions]),
             ),

@@ -64,12 +64,12 @@ def mean(values: Array, patients: Array, resamples: int, *, unit: str, factor: f
 
 
 def over_trials(values: Sequence[float], *, unit: str, n: int) -> Measure | None:
-    """A mean over trials with a t interval; without an interval if there is one trial."""
+    """A mean over trials with a t interval; fewer than three trials give none, because t would span everything."""
     found = np.asarray([value for value in values if np.isfinite(value)])
     if len(found) == 0:
         return None
-    if len(found) == 1:
-        return Measure(value=float(found[0]), n=n, method="one trial", unit=unit)
+    if len(found) < 3:
+        return Measure(value=float(found.mean()), n=n, method=f"mean of {len(found)} trial(s), no interval", unit=unit)
     from scipy.stats import t
 
     center = float(found.mean())

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
-import os
-import shutil
-import tempfile
 from pathlib import Path
 
-from titer.errors import StoreError
+from titer.atomic import TEMPORARY, write_whole
 
 _MAGIC = "titer-result-1"
 _HEADER_LIMIT = 256
-_TEMPORARY = ".new-"
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Unsound(Exception):  # noqa: N818
@@ -23,29 +17,9 @@ class Unsound(Exception):  # noqa: N818
 
 
 def write(path: Path, data: bytes) -> None:
-    """Puts a result in place in one step: whoever looks sees the old file, or the whole new one.
-
-    A temporary file in the same folder is written, flushed to the disk and renamed; then the folder is flushed, so
-    that the name survives a power failure too.
-
-    Raises StoreError when the disk is full or refuses; no partial file stays.
-    """
-    temporary: str | None = None
-    try:
-        handle, temporary = tempfile.mkstemp(prefix=_TEMPORARY, dir=path.parent)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(f"{_MAGIC} {len(data)} {hashlib.sha256(data).hexdigest()}\n".encode())
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).replace(path)
-        temporary = None
-        _flush_folder(path.parent)
-    except OSError as error:
-        raise _refused(error, path, len(data)) from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+    """Puts a result in place in one step; StoreError when the disk is full or refuses."""
+    header = f"{_MAGIC} {len(data)} {hashlib.sha256(data).hexdigest()}\n".encode()
+    write_whole(path, header + data, what="a result")
 
 
 def read(path: Path) -> bytes:
@@ -69,31 +43,6 @@ def read(path: Path) -> bytes:
 
 def sweep(folder: Path) -> None:
     """Removes temporary files that killed writers left."""
-    for left in folder.glob(_TEMPORARY + "*"):
+    for left in folder.glob(TEMPORARY + "*"):
         with contextlib.suppress(OSError):
             left.unlink(missing_ok=True)
-
-
-def _flush_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _refused(error: OSError, path: Path, size: int) -> StoreError:
-    if error.errno in _FULL:
-        free = "none of it"
-        with contextlib.suppress(OSError):
-            free = f"{shutil.disk_usage(path.parent).free:,} free bytes"
-        return StoreError(
-            f"room for a result of {size:,} bytes in {path.parent}",
-            f"{free} ({error.strerror})",
-            "free some space and run again: finished results are kept",
-        )
-    return StoreError(
-        f"a folder {path.parent} that takes results",
-        str(error.strerror or error),
-        "make it writable and run again: finished results are kept",
-    )
