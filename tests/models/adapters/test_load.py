@@ -296,7 +296,7 @@ def test_functions_get_their_own_memory_and_precision() -> None:
     blocked.predict(images(3))
     assert seen[-1][1] == (3, 1, 5, 7)
     named = [CallableModel(spy, IMAGES, TWO, digest=text).digest for text in ("v1", "v1", "v2")]
-    assert named == ["v1", "v1", "v2"]
+    assert named[0] == named[1] != named[2]
     with pytest.raises(ModelError, match="function of arrays"):
         CallableModel(3, IMAGES, TWO)  # type: ignore[arg-type]
     with pytest.raises(ModelError, match="words"):

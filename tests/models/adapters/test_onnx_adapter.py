@@ -30,7 +30,7 @@ def test_scores_are_those_of_the_same_network_in_torch(tmp_path: Path) -> None:
     np.testing.assert_allclose(model.predict(images()), answers(module, images()), atol=1e-5)
     assert model.access == "scores"
     assert model.name == "m"
-    assert model.notes == ()
+    assert len(model.notes) == 1
 
 
 @pytest.mark.parametrize("batch", [1, 4, 16, "N"])
@@ -44,7 +44,7 @@ def test_a_fixed_batch_is_filled_up(tmp_path: Path, batch: int | str) -> None:
 def test_layout_and_channels_are_read_off_the_graph(tmp_path: Path) -> None:
     module = cnn_onnx(tmp_path / "last.onnx", last=True)
     model = OnnxModel(tmp_path / "last.onnx", IMAGES, TWO, mean=0.5, std=0.5)
-    assert "channels-last" in model.notes[0]
+    assert any("channels-last" in note for note in model.notes)
     np.testing.assert_allclose(model.predict(images()), answers(module, (images() - 0.5) / 0.5), atol=1e-5)
     color = cnn_onnx(tmp_path / "color.onnx", channels=3)
     with pytest.raises(ModelError, match="channels: 3"):
@@ -60,7 +60,7 @@ def test_probabilities_are_told_from_logits(tmp_path: Path, ending: str, outputs
     module = cnn_onnx(tmp_path / "m.onnx", outputs=outputs, ending=ending, squeeze=outputs == 1)
     model = OnnxModel(tmp_path / "m.onnx", IMAGES, task)
     told, logits = model.predict(images()), answers(module, images())
-    assert bool(model.notes) == bool(ending)
+    assert any("probabilities" in note for note in model.notes) == bool(ending)
     if outputs > 1:
         told, logits = told - told.mean(1, keepdims=True), logits - logits.mean(1, keepdims=True)
     np.testing.assert_allclose(told, logits, atol=1e-4)
@@ -132,12 +132,23 @@ def test_regression(tmp_path: Path) -> None:
     np.testing.assert_allclose(model.predict(rows())[:, 0], fitted.predict(rows()), atol=1e-4)
 
 
-def test_digest_is_that_of_the_file(tmp_path: Path) -> None:
+def test_digest_follows_file_and_settings_and_the_file_is_named(tmp_path: Path) -> None:
     import hashlib
 
     cnn_onnx(tmp_path / "m.onnx")
     expected = hashlib.sha256((tmp_path / "m.onnx").read_bytes()).hexdigest()
-    assert OnnxModel(tmp_path / "m.onnx", IMAGES, TWO).digest == expected
+    model = OnnxModel(tmp_path / "m.onnx", IMAGES, TWO)
+    assert f"file SHA-256 {expected}" in model.notes
+    assert model.digest == OnnxModel(tmp_path / "m.onnx", IMAGES, TWO).digest
+    others = [
+        OnnxModel(tmp_path / "m.onnx", IMAGES, TWO, **changes).digest
+        for changes in (
+            {"mean": 0.1}, {"std": 2.0}, {"probabilities": True}, {"classes": ClassMap(("sick", "healthy"))},
+        )
+    ]  # fmt: skip
+    cnn_onnx(tmp_path / "m.onnx", ending="Softmax")
+    others.append(OnnxModel(tmp_path / "m.onnx", IMAGES, TWO).digest)
+    assert len({model.digest, *others}) == 6
 
 
 def _external(model: Any) -> None:

@@ -275,6 +275,13 @@ def test_digest_sees_what_was_learned() -> None:
     assert object_digest(fitted(0)) == object_digest(fitted(0)) != object_digest(fitted(1))
     first, second = (sklearn_model(fitted(0), TABLE, TWO), sklearn_model(fitted(0), TABLE, TWO, mean=1.0))
     assert first.digest != second.digest
+    frame = pd.DataFrame(rows(), columns=list("abcd"))
+    fitted_on_names = LogisticRegression().fit(frame, labels(rows()))
+    orders = {
+        sklearn_model(fitted_on_names, Space("table", (4,), "mg/dL", -3.0, 3.0, names=tuple(names)), TWO).digest
+        for names in ("abcd", "dcba", "badc")
+    }
+    assert len(orders) == 3
 
 
 def test_normalization_comes_before_the_estimator() -> None:

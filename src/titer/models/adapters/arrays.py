@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from titer.cases.space import Space
+from titer.digest import digest
 from titer.errors import ModelError, PlanError
 from titer.models.adapters.answers import Answers, detect_probabilities
 from titer.models.adapters.classmap import ClassMap
@@ -108,6 +109,12 @@ class ArrayModel(Model):
             return np.clip(np.rint(inputs), edge.min, edge.max).astype(self.dtype)
         # Always memory of its own: what a model does to its input is its own affair.
         return np.array(inputs, dtype=self.dtype, order="C")
+
+    def _identified(self, source: Any) -> str:
+        """Digest of where the answers come from and of every setting that has a part in them."""
+        task = [self.task.kind, self.task.classes, self.task.positive]
+        read = [self._answers.probabilities, self._answers.classes, self.access]
+        return digest([source, self.intake, self.text, str(self.dtype), self.batch, task, read])
 
     def _probe(self) -> Array:
         """Raw answers to the fixed probe inputs."""

@@ -29,7 +29,7 @@ class CallableModel(ArrayModel):
         space, task, mean, std, layout, channels, text, probabilities, classes, batch: see `ArrayModel`.
         precise: hand over float64 instead of float32.
         access: "scores" or "labels"; words make it "labels".
-        digest: name of what decides the answers; from the function's code and what it refers to if left out.
+        digest: name of the function's version; from its code and what that refers to if left out.
 
     >>> space = Space("table", (2,), "mg/dL", 0.0, 300.0)
     >>> task = Task("classes", ("low", "high"))
@@ -71,8 +71,7 @@ class CallableModel(ArrayModel):
             self.access = "labels"
             self.notes += ("the function answers with words: read as labels",)
         self._settle(seen)
-        settings = repr((space, mean, std, layout, channels, text, probabilities, classes, precise, self.access))
-        self.digest = digest or object_digest([function, seen, settings])
+        self.digest = self._identified(digest or object_digest([function, seen]))
 
     def ask(self, inputs: Array) -> Array:
         try:

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from titer.cases.space import Space
-from titer.digest import digest
 from titer.errors import EndpointError, PlanError
 from titer.models.adapters.arrays import Array, ArrayModel, numbers
 from titer.models.adapters.classmap import ClassMap
@@ -102,7 +101,9 @@ class EndpointModel(ArrayModel):
             layout=layout or "channels-first", channels=channels, text=text, probabilities=probabilities,
             classes=classes, dtype=kind, access=access or "scores",
         )  # fmt: skip
-        self.digest = self._identified(said, protocol, probes, access)
+        looked = self._looked(probes, access)
+        shown: Any = None if said is None else [said.name, list(said.inputs), list(said.outputs)]
+        self.digest = self._identified([client.url, protocol, shown, input, output, looked])
 
     @property
     def queries(self) -> int:
@@ -140,8 +141,8 @@ class EndpointModel(ArrayModel):
             )
         return answered[: len(inputs)]
 
-    def _identified(self, said: Metadata | None, protocol: Form, probes: Array | None, access: Access | None) -> str:
-        """Look at the answers to a few cases: labels or numbers, probabilities or logits, and the shape."""
+    def _looked(self, probes: Array | None, access: Access | None) -> str:
+        """Look at the answers to a few cases: labels or numbers, probabilities or logits, shape; returns their name."""
         cases = probe_inputs(self.space, 2) if probes is None else np.asarray(probes)
         seen = self.ask(self._cast(self.intake(to_tensor(cases, self.space)).numpy()))
         words = seen.dtype.kind in "OUS"
@@ -164,8 +165,7 @@ class EndpointModel(ArrayModel):
                     "numbers", f"words such as {str(seen.reshape(-1)[0])[:40]!r}", "set 'access: labels'"
                 )
             scores = self._answers.scores(torch.from_numpy(numbers(seen)), len(cases))
-        shown: Any = None if said is None else [said.name, list(said.inputs), list(said.outputs)]
-        return digest([self.client.url, protocol, shown, answers_digest(scores.double().numpy())])
+        return answers_digest(scores.double().numpy())
 
 
 def _input(said: Metadata, wanted: str | None) -> Tensor:

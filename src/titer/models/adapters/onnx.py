@@ -65,13 +65,15 @@ class OnnxModel(ArrayModel):
             probabilities=probabilities, classes=classes or named, dtype=_dtype(port, where.name),
             batch=batch or (port.shape[0] if port.shape else None), access=found,
         )  # fmt: skip
-        self.digest = hashlib.sha256(raw).hexdigest()
+        file = hashlib.sha256(raw).hexdigest()
         self._port, self._answer = port.name, answer.tensor
         self._session = _session(graph.content, where.name)
         self.notes += tuple(filter(None, (said, f"output {answer.name!r}" if len(graph.outputs) > 1 else "")))
+        self.notes += (f"file SHA-256 {file}",)
         if chosen != "channels-first":
             self.notes += (f"cases handed over {chosen}",)
         self._settle(known=gives_probabilities(answer))
+        self.digest = self._identified([file, answer.name])
 
     def ask(self, inputs: Array) -> Array:
         try:

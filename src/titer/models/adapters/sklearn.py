@@ -57,7 +57,7 @@ class SklearnModel(ArrayModel):
             dtype=np.dtype(np.int64 if space.kind == "tokens" else np.float64), access="labels" if labels else "scores",
         )  # fmt: skip
         self.notes += tuple(filter(None, (f"asked through {self.method}", said, order_note)))
-        self.digest = object_digest([estimator, self.method, repr((space, mean, std, classes))])
+        self.digest = self._identified([object_digest(estimator), self.method, self.order])
 
     def ask(self, inputs: Array) -> Array:
         import joblib

@@ -64,6 +64,10 @@ class Columns(nn.Module):
         super().__init__()
         self.order = list(order)
 
+    def extra_repr(self) -> str:
+        """The order, so that it is part of the module's digest."""
+        return str(self.order)
+
     def forward(self, x: Tensor) -> Tensor:
         return x[:, self.order]
 

@@ -79,9 +79,9 @@ class TorchModel(Model):
         self.task = replace(task, threshold=0.0) if access == "labels" else task
         if probabilities is None:
             self._settle()
-        self.digest = module_digest(
-            module, [space, mean, std, self.probabilities, layout, channels, output, classes, access == "labels"]
-        )
+        said = [task.kind, task.classes, task.positive, task.threshold if access == "labels" else None]
+        read = [self.probabilities, output, classes, access == "labels", batch, embedding]
+        self.digest = module_digest(module, [self.intake, said, read])
 
     @property
     def probabilities(self) -> bool:
