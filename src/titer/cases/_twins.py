@@ -94,7 +94,7 @@ def _rows(rows: Array, links: Links) -> Links:
 
 
 def _correlated(inputs: Array, part: Array, small: Callable[[Array], Array], limit: float, *, centered: bool) -> Links:
-    """Pairs of different parts whose correlation, of either sign, reaches a limit: found small, checked in full."""
+    """Pairs of different parts whose correlation reaches a limit: found small, checked in full."""
     sketch = _unit(small(inputs))
     if centered:
         sketch = _unit(sketch - sketch.mean(axis=0), shifted=False)
@@ -107,7 +107,7 @@ def _correlated(inputs: Array, part: Array, small: Callable[[Array], Array], lim
         right = np.flatnonzero(part > earlier)
         for start in range(0, len(left), _BLOCK):
             mine = left[start : start + _BLOCK]
-            near = np.argwhere(np.abs(sketch[mine] @ sketch[right].T) >= lax)
+            near = np.argwhere(sketch[mine] @ sketch[right].T >= lax)
             for piece in range(0, len(near), _BLOCK):
                 a, b = mine[near[piece : piece + _BLOCK, 0]], right[near[piece : piece + _BLOCK, 1]]
                 found.append(np.column_stack([a, b])[_confirmed(inputs, a, b, middle, limit)])
@@ -118,7 +118,7 @@ def _confirmed(inputs: Array, a: Array, b: Array, middle: Array | None, limit: f
     left, right = _unit(inputs[a].reshape(len(a), -1)), _unit(inputs[b].reshape(len(b), -1))
     if middle is not None:
         left, right = _unit(left - middle, shifted=False), _unit(right - middle, shifted=False)
-    return np.asarray(np.abs((left * right).sum(axis=1)) >= limit)
+    return np.asarray((left * right).sum(axis=1) >= limit)
 
 
 def _mean_unit(inputs: Array) -> Array:

@@ -69,6 +69,7 @@ class Dataset:
     def __post_init__(self) -> None:
         self.space.check(self.cases.inputs, f"cases of {self.card.name}")
         self._check_targets()
+        self._check_names()
 
     @property
     def digest(self) -> str:
@@ -92,6 +93,15 @@ class Dataset:
             )
             object.__setattr__(self, "_digest", found)
         return found
+
+    def _check_names(self) -> None:
+        """Names of cases seed their random numbers, so that two of one name would draw the same."""
+        if len(set(self.cases.ids)) != len(self.cases):
+            raise DataError("a name of its own for every case", "the same name twice", "number the cases")
+        if self.official is not None and len(self.official) != len(self.cases):
+            raise DataError(f"{len(self.cases)} official parts", str(len(self.official)), "give one per case")
+        if any(not 0 <= number < len(self.classes) for number in self.positive):
+            raise DataError(f"positive classes of 0 to {len(self.classes) - 1}", str(self.positive), "correct them")
 
     def _check_targets(self) -> None:
         targets = self.cases.targets

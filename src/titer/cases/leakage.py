@@ -47,8 +47,8 @@ def check_leakage(dataset: Dataset, split: Split, *, near_duplicates: Mode = "re
 
     Near-identical means, for pictures and volumes, a correlation of at least 0.98 once the mean picture of the data
     set is taken away (0.995 without, below 30 pictures); for signals of at least 0.997; for notes at least 80 % of
-    three-word phrases in common; for tables equal within 0.001 SD in every feature. Copies that were re-encoded,
-    rescaled in brightness or inverted are found; copies that were cropped, turned or shifted in time are not.
+    three-word phrases in common; for tables equal within 0.001 SD in every feature. Copies that were re-encoded
+    or rescaled in brightness are found; copies that were cropped, turned, inverted or shifted in time are not.
     Equal rows of a table so coarse that chance alone gives some are reported and not held against it.
 
     Arguments
@@ -76,7 +76,7 @@ def check_leakage(dataset: Dataset, split: Split, *, near_duplicates: Mode = "re
     found = np.union1d(twins, similar)
     excused = coarse >= 0.05
     if len(found) and not excused and near_duplicates == "refuse":
-        link = (same if len(same) else near)[0]
+        link = sorted((same if len(same) else near)[0], key=lambda row: part[row])
         raise LeakageError(
             f"no near-identical cases in two parts of {dataset.card.name} ({words_for(dataset.space.kind)})",
             f"{len(found)} cases with a twin in a later part ({len(twins)} identical), first "

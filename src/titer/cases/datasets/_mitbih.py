@@ -9,7 +9,8 @@ import numpy as np
 from titer.cases.case import Array
 from titer.cases.datasets._local import not_fetched
 from titer.cases.files.recording import Recording
-from titer.cases.files.wfdb import Beats, read_beats, read_record
+from titer.cases.files.wfdb import read_record
+from titer.cases.files.wfdb_marks import Beats, read_beats
 from titer.cases.readers._beats import AAMI, cut_beats
 
 # De Chazal et al., IEEE Trans. Biomed. Eng. 51:1196 (2004), doi 10.1109/TBME.2004.827359; paced records left out.
@@ -60,7 +61,7 @@ def strips_of(folder: Path, records: tuple[int, ...] = RECORDS) -> dict[str, Arr
         windows = lead.at_rate(STRIP_RATE).windows(10.0)[:, 0]
         chosen = np.unique(np.round(np.linspace(0, len(windows) - 1, STRIPS)).astype(np.int64))
         early = np.array([AAMI.get(symbol, "") in ("S", "V", "F") for symbol in marks.symbols])
-        hit = np.unique((marks.samples[early] / lead.rate // 10).astype(np.int64))
+        hit = np.unique((marks.samples[early] / (marks.rate or lead.rate) // 10).astype(np.int64))
         pieces["ecg"].append(windows[chosen])
         pieces["ectopy"].append(np.isin(chosen, hit).astype(np.int64))
         pieces["record"].append(np.full(len(chosen), record))

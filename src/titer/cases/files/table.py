@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import csv
 import gzip
 import io
 import lzma
@@ -44,14 +45,14 @@ def read_table(path: Path, *, rows: int | None = None) -> DataFrame:
         data = stream.read(MOST_BYTES + 1) if rows is None else _whole_lines(stream.read(_HEAD))
         check_size(len(data), what)
         text = io.StringIO(data.decode("utf-8-sig"))
-        separator = _separator(text.readline(), path)
+        first = text.readline()
+        separator = _separator(first, path)
+        _check_names(first, separator, path)
         text.seek(0)
         frame = pandas.read_csv(
             text, sep=separator, dtype=str, keep_default_na=False, nrows=rows, skipinitialspace=True, index_col=False
         )
     frame.columns = [str(name).strip() for name in frame.columns]
-    if frame.columns.duplicated().any():
-        raise DataError(f"column names that differ in {path.name}", "the same name twice", "rename one of them")
     return frame
 
 
@@ -90,6 +91,14 @@ def need(frame: DataFrame, column: str, path: Path, option: str) -> None:
 def _stream(path: Path) -> IO[bytes]:
     opened: IO[bytes] = _OPEN.get(path.suffix.lower(), open)(path, "rb")
     return opened
+
+
+def _check_names(first: str, separator: str, path: Path) -> None:
+    names = [name.strip() for name in next(csv.reader([first], delimiter=separator, skipinitialspace=True), [])]
+    twice = [name for number, name in enumerate(names) if name in names[:number]]
+    if not any(names) or twice:
+        came = f"{twice[0]!r} twice" if twice else "none"
+        raise DataError(f"column names that differ in the first line of {path.name}", came, "correct the first line")
 
 
 def _whole_lines(data: bytes) -> bytes:

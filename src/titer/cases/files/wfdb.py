@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from titer.cases.case import Array
 from titer.cases.files.bounds import check_size, reading
 from titer.cases.files.recording import Recording
 from titer.errors import DataError
@@ -16,14 +15,6 @@ from titer.errors import DataError
 _TO_MV = {"mv": 1.0, "v": 1000.0, "uv": 0.001, "µv": 0.001, "μv": 0.001}
 # What clinical recorders can store; files rarely say.
 LIMIT_MV = 10.0
-
-
-@dataclass(frozen=True, eq=False)
-class Beats:
-    """Annotated heart beats: sample numbers [n] and symbols [n]."""
-
-    samples: Array
-    symbols: Array
 
 
 def read_record(base: Path, what: str, low: float = -LIMIT_MV, high: float = LIMIT_MV) -> Recording:
@@ -35,7 +26,9 @@ def read_record(base: Path, what: str, low: float = -LIMIT_MV, high: float = LIM
     Refuses (`DataError`) files that the header names outside the folder, several segments, units other than volts,
     cut-off headers or data, and samples that do not fit the header's checksum.
     """
-    with reading(what):
+    with reading(what), warnings.catch_warnings():
+        # The library's own warnings speak to its developers.
+        warnings.simplefilter("ignore")
         import wfdb
 
         _check_lines(base.parent / f"{base.name}.hea", what)
@@ -54,21 +47,6 @@ def read_record(base: Path, what: str, low: float = -LIMIT_MV, high: float = LIM
             high=high,
             comments=tuple(map(str, record.comments or ())),
         )
-
-
-def read_beats(base: Path, extension: str, what: str) -> Beats:
-    """Annotations of a record, for example of `100.atr`."""
-    if not extension.isalnum():
-        raise DataError("an annotation name such as 'atr'", repr(extension), "give the ending of the annotation file")
-    with reading(f"annotations of {what}"):
-        import wfdb
-
-        data = (base.parent / f"{base.name}.{extension}").read_bytes()
-        # The MIT format ends with a zero word.
-        if len(data) < 2 or len(data) % 2 or data[-2:] != b"\0\0":
-            raise DataError(f"annotations of {what} with their end mark", "a file that was cut off", "copy it again")
-        found = wfdb.rdann(str(base), extension)
-        return Beats(np.asarray(found.sample, dtype=np.int64), np.asarray(found.symbol, dtype=str))
 
 
 def _check_lines(path: Path, what: str) -> None:

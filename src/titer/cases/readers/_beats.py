@@ -6,7 +6,7 @@ import numpy as np
 
 from titer.cases.case import Array
 from titer.cases.files.recording import Recording
-from titer.cases.files.wfdb import Beats
+from titer.cases.files.wfdb_marks import Beats
 
 # Annotation symbols of PhysioNet -> normal, supraventricular, ventricular, fusion, unknown.
 AAMI = {
@@ -20,10 +20,13 @@ def cut_beats(recording: Recording, marks: Beats, *, rate: float, before: float,
 
     Arguments
         recording: channels at their present rate. marks: beats at the rate of the file.
-        rate: of the file, in Hz. before, after: seconds on either side of the mark.
+        rate: of the recorded file, in Hz; marks count in it unless they say otherwise.
+        before, after: seconds on either side of the mark.
     """
     length = round((before + after) * recording.rate)
-    first = np.round(marks.samples / rate * recording.rate).astype(np.int64) - round(before * recording.rate)
+    first = np.round(marks.samples / (marks.rate or rate) * recording.rate).astype(np.int64) - round(
+        before * recording.rate
+    )
     known = np.array([symbol in AAMI for symbol in marks.symbols], dtype=bool)
     kept = np.flatnonzero(known & (first >= 0) & (first + length <= recording.values.shape[1]))
     if not len(kept):

@@ -12,7 +12,8 @@ from titer.cases.dataset import Dataset
 from titer.cases.files.bounds import check_size, reading, safe_name
 from titer.cases.files.recording import Recording, check_alike
 from titer.cases.files.table import header, is_table, read_table
-from titer.cases.files.wfdb import LIMIT_MV, read_beats, read_record
+from titer.cases.files.wfdb import LIMIT_MV, read_record
+from titer.cases.files.wfdb_marks import read_beats
 from titer.cases.options import number, words
 from titer.cases.reader import Reader
 from titer.cases.readers._beats import AAMI, cut_beats
