@@ -96,7 +96,7 @@ def _beats(traits: Array, own: Array, targets: Array, seconds: float) -> Beats:
     heights[af, :, 0] = 0.0
     shift = np.where(own[:, 6] < 0.5, -1.0, 1.0) * between(own[:, 7], 0.12, 0.32)
     heights[st, :, 5] = shift[st, None]
-    side = np.where(own[:, 8] < 0.5, -1.0, 1.0) * between(own[:, 9], 0.55, 1.1)
+    side = np.where(own[:, 8] < 0.5, -1.0, 1.0) * between(own[:, 9], 0.45, 1.0)
     heights[rows, early] = np.stack([side * h for h in (0.0, 0.0, 1.0, -0.3, -0.35, 0.0)], axis=1)[rows]
     widths[rows, early, 2:4] *= between(own[:, 10], 2.4, 3.2)[rows, None]
     angles[rows, early, 3] *= 2.2

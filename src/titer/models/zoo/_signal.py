@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from titer.cases.space import Kind, Space
 from titer.models.recipe import Recipe
@@ -19,6 +19,8 @@ class SignalRecipe(Recipe):
     """Base of the recipes for signals.
 
     Arguments
+        own_scale: "none", "center" (every record loses its own mean, which is where the baseline lies) or "standard"
+            (and is divided by its own standard deviation, for electrodes and axes differ); part of the model.
         dropout: share of features dropped before the last layer while training.
         shift: move training cases by up to this share of their length.
         amplitude: stretch training cases about their mean by up to this share.
@@ -26,6 +28,7 @@ class SignalRecipe(Recipe):
         wander: a slow sine of up to this height, in the unit of the space.
     """
 
+    own_scale: Literal["none", "center", "standard"] = "none"
     dropout: float = 0.1
     shift: float = 0.0
     amplitude: float = 0.0
@@ -36,6 +39,7 @@ class SignalRecipe(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.choose("own_scale", self.own_scale, ("none", "center", "standard"))
         self.require(0, dropout=self.dropout, shift=self.shift, amplitude=self.amplitude)
         self.require(0, noise=self.noise, wander=self.wander)
 
@@ -49,6 +53,23 @@ class SignalRecipe(Recipe):
         if self.noise:
             inputs = noisy(inputs, self.noise, generator)
         return within(inputs, space) if self.amplitude or self.wander or self.noise else inputs
+
+
+class OwnScale(nn.Module):
+    """Records [n, C, T] seen from their own mean and, if wanted, in their own standard deviation."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if self.how == "none":
+            return inputs
+        centered = inputs - inputs.mean(dim=2, keepdim=True)
+        if self.how == "center":
+            return centered
+        # A flat record has no scale of its own; a hundredth of the usual spread keeps it near zero.
+        return centered / (centered.square().mean(dim=2, keepdim=True) + 1e-4).sqrt()
 
 
 def _wander(inputs: Tensor, height: float, generator: Generator) -> Tensor:

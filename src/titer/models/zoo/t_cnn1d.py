@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from titer.cases.space import Space
 from titer.models.task import Task
 from titer.models.zoo._parts import block
-from titer.models.zoo._signal import SignalRecipe
+from titer.models.zoo._signal import OwnScale, SignalRecipe
 
 _WIDTHS = (16, 32, 64, 64)
 
@@ -47,6 +47,7 @@ class TCNN1d(SignalRecipe):
 class _Net(nn.Module):
     def __init__(self, space: Space, outputs: int, chosen: TCNN1d) -> None:
         super().__init__()
+        self.own_scale = OwnScale(chosen.own_scale)
         blocks: list[nn.Module] = []
         before, length = space.shape
         for after in _WIDTHS:
@@ -58,6 +59,6 @@ class _Net(nn.Module):
         self.head = nn.Linear(2 * before, outputs)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        found = self.blocks(inputs)
+        found = self.blocks(self.own_scale(inputs))
         scores: Tensor = self.head(self.dropout(torch.cat([found.mean(dim=2), found.amax(dim=2)], dim=1)))
         return scores

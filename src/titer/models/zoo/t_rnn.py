@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from titer.cases.space import Space
 from titer.models.task import Task
 from titer.models.zoo._parts import block
-from titer.models.zoo._signal import SignalRecipe
+from titer.models.zoo._signal import OwnScale, SignalRecipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +53,7 @@ class TRNN(SignalRecipe):
 class _Net(nn.Module):
     def __init__(self, channels: int, outputs: int, chosen: TRNN) -> None:
         super().__init__()
+        self.own_scale = OwnScale(chosen.own_scale)
         self.stem = nn.Sequential(
             block(1, channels, 16, kernel=7, stride=2), block(1, 16, 32, kernel=7, stride=chosen.stride)
         )
@@ -62,7 +63,7 @@ class _Net(nn.Module):
         self.head = nn.Linear(2 * chosen.hidden, outputs)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        states, _ = self.gru(self.stem(inputs).transpose(1, 2))
+        states, _ = self.gru(self.stem(self.own_scale(inputs)).transpose(1, 2))
         weights = torch.softmax(self.attention(states), dim=1)
         scores: Tensor = self.head(self.dropout((weights * states).sum(dim=1)))
         return scores
