@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from tests.audit.build import build, edited, joined
+from build import build, edited, joined
 
 from titer.audit.assemble.draft import assemble
 from titer.audit.assemble.numbers import mean, over_trials, share

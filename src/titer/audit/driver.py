@@ -22,8 +22,8 @@ def opened(plan: Plan, root: Path | None, only: str | None = None) -> Prepared:
     from titer.audit.assemble.verdict import check_rules
     from titer.audit.jobs import only as restricted
     from titer.audit.jobs import prepare
-    from titer.audit.traps import check_explanations
     from titer.audit.subject import renamed
+    from titer.audit.traps import check_explanations
 
     check_explanations(plan.explain)
     prepared = prepare(renamed(plan), root)

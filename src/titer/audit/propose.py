@@ -104,7 +104,7 @@ def _first_look(model: Model, dataset: Dataset) -> str:
     if right < commonest:
         names = ", ".join(dataset.classes)
         said += (
-            f"# CAUTION: always answering the commonest class gives {commonest:.0%}. Are the model's classes in the order\n"
+            f"# CAUTION: always answering the commonest class gives {commonest:.0%}. Is the order of its classes\n"
             f"# {names}, as in the data? If not, name them: model: {{..., classes: [...]}}; or correct mean and std.\n"
         )
     return said

@@ -1,0 +1,189 @@
+"""The command line: what it prints, what it refuses, and the exit codes that scripts rely on."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from titer.cli.main import main
+
+PLAN = """\
+titer: 1
+name: small
+data: {name: breast_biopsies}
+model: {zoo: t_mlp, epochs: 4}
+threats:
+  - {change: additive, norm: linf, limits: [0.1, 0.5], main: 0.5}
+attacks: [fgsm, noise]
+resamples: 200
+"""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command printed and how it ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def titer(*words: object) -> Said:
+    """Run the command line in this process: importing the libraries anew for every command would take minutes."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["titer", *map(str, words)])
+        patch.setenv("COLUMNS", "120")
+        with pytest.raises(SystemExit) as ended:
+            main()
+    code = ended.value.code
+    return Said(code if isinstance(code, int) else 0, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="module")
+def audited(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Said]:
+    folder = tmp_path_factory.mktemp("audit")
+    (folder / "plan.yaml").write_text(PLAN)
+    return folder, titer("audit", folder / "plan.yaml", "--out", folder / "out", "--scheduler", "inline")
+
+
+def test_importing_titer_imports_nothing_heavy() -> None:
+    code = "import sys, titer.cli.main; print([m for m in ('torch', 'scipy', 'pandas', 'numpy') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_help_lists_every_command() -> None:
+    said = titer("--help").stdout
+    for name in ("audit", "compare", "data", "demo", "init", "list", "report", "reproduce", "schema"):
+        assert name in said
+
+
+@pytest.mark.parametrize("name", ["audit", "compare", "data", "demo", "init", "list", "report", "reproduce", "schema"])
+def test_every_command_explains_itself(name: str) -> None:
+    done = titer(name, "--help")
+    assert done.returncode == 0
+    assert "Usage:" in done.stdout
+
+
+def test_an_audit_writes_report_page_and_answers(audited: tuple[Path, Said]) -> None:
+    folder, done = audited
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "under attack" in done.stdout
+    for name in ("report.json", "report.html", "results.parquet", "plan.yaml"):
+        assert (folder / "out" / name).stat().st_size > 0
+
+
+def test_a_broken_limit_is_exit_code_1(audited: tuple[Path, Said]) -> None:
+    folder, _ = audited
+    done = titer(
+        "audit", folder / "plan.yaml", "--out", folder / "out1", "--scheduler", "inline",
+        "--set", 'fail_if=["robust_accuracy < 0.999 at 0.5"]',
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "broken: robust_accuracy < 0.999 at 0.5" in done.stdout
+
+
+def test_a_dry_run_lists_trials_and_runs_nothing(audited: tuple[Path, Said], tmp_path: Path) -> None:
+    done = titer("audit", audited[0] / "plan.yaml", "--out", tmp_path / "none", "--dry-run")
+    assert done.returncode == 0
+    assert "4 trials in 6 jobs" in done.stdout
+    assert not (tmp_path / "none").exists()
+
+
+def test_one_cell_runs_alone_with_the_same_number(audited: tuple[Path, Said], tmp_path: Path) -> None:
+    report = json.loads((audited[0] / "out" / "report.json").read_text())
+    cell = next(cell for cell in report["cells"] if cell["attack"] == "fgsm" and cell["limit"]["label"] == "0.5")
+    words = cell["rerun"].split()
+    assert words[:2] == ["titer", "audit"]
+    assert words[-2:] == ["--only", cell["id"]]
+    done = titer("audit", audited[0] / "plan.yaml", "--out", tmp_path, "--only", cell["id"], "--scheduler", "inline")
+    assert f"{cell['metrics']['robust_accuracy']['value']:.3f}" in done.stdout, done.stdout + done.stderr
+    assert not (tmp_path / "report.json").exists()
+
+
+def test_a_report_is_drawn_again_with_the_same_bytes(audited: tuple[Path, Said]) -> None:
+    page = audited[0] / "out" / "report.html"
+    before = page.read_bytes()
+    page.unlink()
+    assert titer("report", audited[0] / "out").returncode == 0
+    assert page.read_bytes() == before
+
+
+def test_two_audits_stand_side_by_side(audited: tuple[Path, Said], tmp_path: Path) -> None:
+    out = audited[0] / "out"
+    done = titer("compare", out, out, "--out", tmp_path / "both.html")
+    assert done.returncode == 0, done.stderr
+    assert "<html" in (tmp_path / "both.html").read_text()
+
+
+@pytest.mark.parametrize("what", ["report", "plan"])
+def test_schemas_are_json(what: str) -> None:
+    assert json.loads(titer("schema", what).stdout)["type"] == "object"
+
+
+def test_init_writes_a_plan_that_runs(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.yaml"
+    assert titer("init", "t_mlp", "breast_biopsies", "--out", plan).returncode == 0
+    assert len(plan.read_text().splitlines()) <= 15
+    assert titer("audit", plan, "--out", tmp_path / "out", "--dry-run").returncode == 0
+    again = titer("init", "t_mlp", "breast_biopsies", "--out", plan)
+    assert again.returncode == 2
+    assert "--force" in again.stderr
+
+
+def test_data_sets_and_methods_are_listed() -> None:
+    assert "breast_biopsies" in titer("data").stdout
+    assert "Wisconsin" in titer("data", "breast_biopsies").stdout
+    listed = titer("list").stdout
+    for name in ("pgd", "additive", "t_cnn", "chest-xray-quick"):
+        assert name in listed
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("data.name=breast_biopsy", "breast_biopsies"),
+        ("model.zoo=t_mpl", "t_mlp"),
+        ("model.epoch=3", "epochs"),
+        ('attacks=["fgms"]', "fgsm"),
+        ('attacks=[{"name": "pgd", "stepz": 3}]', "steps"),
+        ("threats.0.norm=l7", "linf"),
+        ('threats.0.limits=["0.1 mV"]', "SD"),
+        ('fail_if=["robust_accuracy < 0.5 at 9"]', "0.5"),
+        ('attacks=["noise"]', "pgd"),
+        ('threats.0.knowledge="labels"', "labels"),
+        ("model.zoo=t_cnn", "breast_biopsies"),
+        ("threats.0.goal=raise", ""),
+    ],
+)
+def test_what_cannot_run_is_refused_before_work(
+    audited: tuple[Path, Said], tmp_path: Path, change: str, said: str
+) -> None:
+    done = titer("audit", audited[0] / "plan.yaml", "--out", tmp_path / "out", "--dry-run", "--set", change)
+    if said:
+        assert done.returncode == 2, done.stdout
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
+    else:
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_refused(audited: tuple[Path, Said], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    done = titer("audit", audited[0] / "plan.yaml", "--out", tmp_path / "file", "--scheduler", "inline")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_unknown_papers_are_refused() -> None:
+    done = titer("reproduce", "nobody-2031")
+    assert done.returncode == 2
+    assert "soberano-2025" in done.stderr
