@@ -11,6 +11,7 @@ from torch import Tensor
 from titer.attacks.attack import Attack
 from titer.attacks.losses import loss
 from titer.attacks.problem import Best, Problem
+from titer.errors import AttackError
 from titer.threats.random import CaseRandom
 
 
@@ -52,6 +53,8 @@ class PGD(Attack):
         self.require(1, steps=self.steps, restarts=self.restarts)
         self.require(0, reach=self.reach, momentum=self.momentum)
         object.__setattr__(self, "losses", tuple(self.losses))
+        if not self.losses:
+            raise AttackError("at least one loss for pgd", "none", "name one in 'losses', or leave it out")
         for each in self.losses:
             loss(each)
 

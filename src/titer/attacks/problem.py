@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -29,10 +30,10 @@ class Meter:
 
     def watch(self, rows: Tensor, gradient: Tensor) -> None:
         """Remember gradients that are identically zero, or not numbers."""
-        flat = gradient.flatten(1)
+        largest = gradient.flatten(1).abs().amax(dim=1).cpu()
         self.passes[rows] += 1
-        self.flat[rows] += (flat == 0).all(dim=1).cpu()
-        self.broken[rows] += (~torch.isfinite(flat)).any(dim=1).cpu()
+        self.flat[rows] += largest == 0
+        self.broken[rows] += ~torch.isfinite(largest)
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,21 +170,27 @@ class Problem:
 
     def ask(self, params: Tensor, embedded: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Scores and perturbed cases, uncounted and unveiled: for the engine, not for attacks."""
-        seats = None if self.lane is None else Seating.of(self.lane)
-        index = torch.arange(len(params)) if seats is None else seats.source
-        field = self.field if seats is None else self.field.rows(index)
+        seats, inputs, field = self._seated
         perturbed = self.change.apply(field, params if seats is None else seats.spread(params))
         if perturbed.is_floating_point():
             # What rounding puts beside the range is moved back; to the gradient this is as if it had not happened.
             perturbed = perturbed + (field.clip(perturbed) - perturbed).detach()
         if self.change.surface == "embedding":
-            scores = self.model.scores_embedded(self.inputs[index], perturbed)
+            scores = self.model.scores_embedded(inputs, perturbed)
         elif embedded is not None:
             words = embedded if seats is None else seats.spread(embedded)
             scores = self.model.scores_embedded(perturbed, words)
         else:
             scores = self.model.scores(perturbed)
         return (scores, perturbed) if seats is None else (seats.gather(scores), seats.gather(perturbed))
+
+    @cached_property
+    def _seated(self) -> tuple[Seating | None, Tensor, Field]:
+        """Seats of these cases in a question, with clean cases and field in the order of its rows."""
+        seats = None if self.lane is None else Seating.of(self.lane)
+        if seats is None:
+            return None, self.inputs, self.field
+        return seats, self.inputs[seats.source], self.field.rows(seats.source)
 
     def _look(self, params: Tensor) -> tuple[Tensor, Tensor]:
         """A point that collects gradients, and the scores there."""

@@ -53,10 +53,10 @@ def task(kind: Answer, outputs: int | None = None) -> Task:
     """A task of this kind with plain names.
 
     >>> task("regression").tolerance
-    0.3
+    0.1
     """
     if kind == "regression":
-        return Task("regression", ("age",), tolerance=0.3)
+        return Task("regression", ("age",), tolerance=0.1)
     if kind in ("binary", "anomaly"):
         return Task("binary" if kind == "binary" else "anomaly", ("negative", "positive"), positive=(1,))
     classes = tuple(f"class {k}" for k in range(outputs or _OUTPUTS[kind]))
