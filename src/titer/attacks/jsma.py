@@ -131,15 +131,13 @@ class JSMA(Attack):
             away = -toward
         else:
             toward, away = _class_slopes(problem, problem.jacobian(params)[1].flatten(2), wanted)
-        lower, upper = problem.field.room()
+        lower, upper = _ends(problem)
         if self.weigh == "slope":
-            rise = torch.ones_like(params).flatten(1)[:, None]
-            fall = rise
+            rise, fall = ((room > 0).to(params.dtype).flatten(1)[:, None] for room in (upper - params, params - lower))
         else:
             size = float("inf") if self.step is None else self.step * problem.field.scale
             rise = torch.clamp(upper - params, max=size).expand_as(params).flatten(1)[:, None]
             fall = torch.clamp(params - lower, max=size).expand_as(params).flatten(1)[:, None]
-            rise, fall = rise.nan_to_num(posinf=1.0), fall.nan_to_num(posinf=1.0)
         return (toward * rise, away * rise), (-toward * fall, -away * fall)
 
     def _pick(
@@ -177,18 +175,12 @@ class JSMA(Attack):
     def _moved(
         self, problem: Problem, params: Tensor, picked: Tensor, up: tuple[Tensor, Tensor], down: tuple[Tensor, Tensor]
     ) -> Tensor:
-        lower, upper = problem.field.room()
-        size = float("inf") if self.step is None else self.step * problem.field.scale
-        high = (
-            torch.minimum(upper.expand_as(params), params + size) if self.step is not None else upper.expand_as(params)
-        )
-        low = (
-            torch.maximum(lower.expand_as(params), params - size) if self.step is not None else lower.expand_as(params)
-        )
+        low, high = (end.expand_as(params) for end in _ends(problem))
+        if self.step is not None:
+            size = self.step * problem.field.scale
+            low, high = torch.maximum(low, params - size), torch.minimum(high, params + size)
         raised = (_score(*up).amax(dim=1) >= _score(*down).amax(dim=1)).reshape(params.shape)
         end = torch.where(raised, high, low)
-        far = problem.field.scale.expand_as(params)
-        end = torch.where(torch.isfinite(end), end, torch.where(raised, far, -far))
         return torch.where(picked.reshape(params.shape), end, params)
 
     def _words(self, problem: Problem) -> Tensor:
@@ -218,12 +210,17 @@ class JSMA(Attack):
             best.offer(now, part.advantage(part.scores(now)), rows)
 
 
+def _ends(problem: Problem) -> tuple[Tensor, Tensor]:
+    """How far each value may move down and up."""
+    if not isinstance(problem.change, Additive):
+        raise AttackError("an additive change of few values", problem.change.name, "use norm l0, or another attack")
+    return problem.change.ends(problem.field)
+
+
 def _movable(problem: Problem) -> Bool[Tensor, "n d"]:
-    """Values that the mask allows and that have room."""
-    lower, upper = problem.field.room()
-    ones = torch.ones_like(problem.field.clean)
-    room = (upper > 0) | (lower < 0)
-    return ((problem.field.allow(ones) != 0) & room).flatten(1)
+    """Values that have room where the mask allows it."""
+    lower, upper = _ends(problem)
+    return ((upper > 0) | (lower < 0)).expand_as(problem.field.clean).flatten(1).clone()
 
 
 def _class_slopes(problem: Problem, slopes: Float[Tensor, "n K d"], wanted: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -97,7 +97,7 @@ def _own_model(subject: Subject, dataset: Dataset) -> Any:
     from titer.models.load import load_model
 
     held = subject.model.get("object")
-    model = OBJECTS[held] if held is not None else load_model(subject.model, dataset)
+    model = OBJECTS[held] if held is not None else load_model(subject.model, dataset, tolerance=subject.tolerance)
     if model.space.shape != dataset.space.shape:
         raise ModelError(
             f"a model for cases of shape {list(dataset.space.shape)}",

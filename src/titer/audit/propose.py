@@ -87,7 +87,8 @@ def propose_plan(model: str, data: str, *, root: Path | None, settings: dict[str
     address = _address(model)
     if "zoo" in address:
         return plan_for(model, data, dataset, "gradients", settings=settings, options=options)
-    opened = load_model({**address, **settings}, dataset)
+    tolerance = _tolerance(dataset) if dataset.task == "regression" else None
+    opened = load_model({**address, **settings}, dataset, tolerance=tolerance)
     seen = _first_look(opened, dataset)
     return seen + plan_for(model, data, dataset, opened.access, settings=settings, options=options)
 

@@ -76,6 +76,7 @@ def clean(payload: Payload, inputs: Inputs) -> bytes:
         "model_digest": model.digest,
         "access": model.access,
         "parameters": model.parameters() if hasattr(model, "parameters") else None,
+        "notes": list(model.notes),
         "leakage": str(_split(payload)),
         "parts": _counts(dataset, parts),
     }
@@ -203,7 +204,7 @@ def _model(payload: Payload, inputs: Inputs) -> Model:
         return found
     from titer.models.load import load_model
 
-    return load_model(subject.model, dataset)
+    return load_model(subject.model, dataset, tolerance=subject.tolerance)
 
 
 def _renamed(model: Model, subject: Subject, task: Task) -> Model:

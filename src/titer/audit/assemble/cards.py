@@ -30,7 +30,7 @@ def models(results: Results) -> tuple[s.ModelCard, ...]:
         note = (
             f"Reference model {recipe.name}, trained here {trials} time(s), once per trial."
             if recipe is not None
-            else "The model as given; nothing was trained."
+            else " ".join(["The model as given; nothing was trained.", *facts["notes"]])
         )
         made.append(
             s.ModelCard(
