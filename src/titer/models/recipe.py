@@ -50,7 +50,8 @@ class Recipe(ABC):
     def __post_init__(self) -> None:
         self.require(1e-7, rate=self.rate, final_rate=self.final_rate)
         self.require(0, decay=self.decay)
-        self.require(1, batch=self.batch, patience=self.patience, epochs=self.epochs)
+        self.require(2, batch=self.batch)
+        self.require(1, patience=self.patience, epochs=self.epochs)
 
     @abstractmethod
     def module(self, space: Space, task: Task) -> nn.Module:

@@ -8,37 +8,22 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-import titer
 from titer.cases.case import Array, Batch
 from titer.cases.dataset import Dataset
 from titer.cases.space import Space
-from titer.digest import digest, digest_arrays
 from titer.errors import DataError, ModelError, PlanError
-from titer.models.adapters.torch import TorchModel
 from titer.models.model import to_tensor
 from titer.models.recipe import Recipe, task_of
 from titer.models.task import Task
+from titer.models.trained import Numbers, Rows, Scaled, TrainedModel, TrainingRecord, new_module, split_digest, versions
+from titer.models.trained import training_key as training_key  # noqa: PLC0414 - callers find it beside `train`
 
-Numbers = float | tuple[float, ...]
 _PIECE = 256
-
-
-class Rows(Protocol):
-    """Row numbers of the parts of a data set, as `titer.cases.splits.split` gives them."""
-
-    @property
-    def train(self) -> Array:
-        """Rows to learn from."""
-
-    @property
-    def validation(self) -> Array:
-        """Rows to stop early on."""
 
 
 @dataclass(frozen=True)
@@ -58,94 +43,6 @@ class Epoch:
     validation_loss: float
     best: bool
     seconds: float
-
-
-@dataclass(frozen=True)
-class TrainingRecord:
-    """Where a trained model comes from: enough to train it again.
-
-    Arguments
-        recipe, settings: the recipe's name and every setting.
-        dataset, dataset_name: digest and short name of the cases.
-        split: digest of the rows it was trained and validated on.
-        seed, epochs: of the training; `best_epoch` gave the weights, with `validation_loss`.
-        versions: of the software that trained it.
-    """
-
-    recipe: str
-    settings: dict[str, Any]
-    dataset: str
-    dataset_name: str
-    split: str
-    seed: int
-    epochs: int
-    best_epoch: int
-    validation_loss: float
-    versions: dict[str, str]
-
-    @property
-    def key(self) -> str:
-        """Name of the training: equal keys give equal weights on the same machine."""
-        return _key(self.recipe, self.settings, self.dataset, self.split, self.seed, self.epochs, self.versions)
-
-
-class TrainedModel(TorchModel):
-    """A reference model with the record of its training."""
-
-    def __init__(
-        self,
-        module: nn.Module,
-        space: Space,
-        task: Task,
-        record: TrainingRecord,
-        *,
-        mean: Numbers,
-        std: Numbers,
-        name: str,
-    ) -> None:
-        super().__init__(module, space, task, name=name, mean=mean, std=std)
-        self.record = record
-        self.mean, self.std = mean, std
-
-
-class Scaled(nn.Module):
-    """A module whose answer is in standard deviations of a quantity, given in the quantity's own unit."""
-
-    shift: Tensor
-    scale: Tensor
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-        self.register_buffer("shift", torch.zeros(()))
-        self.register_buffer("scale", torch.ones(()))
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        scores: Tensor = self.module(inputs) * self.scale + self.shift
-        return scores
-
-    def fit(self, targets: Array) -> nn.Module:
-        """Take mean and spread of the training targets; gives the module within."""
-        self.shift.fill_(float(np.mean(targets)))
-        self.scale.fill_(float(np.std(targets)) or 1.0)
-        return self.module
-
-
-def training_key(recipe: Recipe, dataset: Dataset, rows: Rows, *, seed: int, epochs: int | None = None) -> str:
-    """Name of a training before it is done, for caches: recipe, settings, cases, split, seed, epochs, versions."""
-    most = recipe.epochs if epochs is None else epochs
-    return _key(recipe.name, recipe.settings(), dataset.digest, split_digest(rows), seed, most, _versions())
-
-
-def split_digest(rows: Rows) -> str:
-    """Name of the rows that training sees; test rows have no part in it."""
-    return digest_arrays(np.asarray(rows.train, dtype=np.int64), np.asarray(rows.validation, dtype=np.int64))
-
-
-def new_module(recipe: Recipe, space: Space, task: Task) -> nn.Module:
-    """An untrained module as training and checkpoints need it."""
-    module = recipe.module(space, task)
-    return Scaled(module) if task.kind == "regression" else module
 
 
 def train(
@@ -195,7 +92,7 @@ def train(
             recipe.finish(inner, course.normal(to_tensor(learn.inputs, dataset.space)))
     record = TrainingRecord(
         recipe.name, recipe.settings(), dataset.digest, dataset.card.name, split_digest(rows),
-        seed, most, best_epoch, lowest, _versions(),
+        seed, most, best_epoch, lowest, versions(),
     )  # fmt: skip
     return TrainedModel(module, dataset.space, chosen, record, mean=mean, std=std, name=recipe.name)
 
@@ -273,9 +170,10 @@ class _Course:
         return best_epoch, lowest
 
     def _tensors(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        return to_tensor(batch.inputs, self.space).float() if self.space.kind != "tokens" else to_tensor(
-            batch.inputs, self.space
-        ), torch.from_numpy(np.ascontiguousarray(batch.targets))
+        inputs = to_tensor(batch.inputs, self.space)
+        if inputs.is_floating_point():
+            inputs = inputs.float()
+        return inputs, torch.from_numpy(np.ascontiguousarray(batch.targets))
 
     def _set_rate(self, optimizer: torch.optim.Optimizer, done: float) -> None:
         first, last = self.recipe.rate, self.recipe.final_rate
@@ -341,11 +239,3 @@ def _deterministic(seed: int, device: str) -> Iterator[None]:
             yield
         finally:
             torch.use_deterministic_algorithms(strict, warn_only=warned)
-
-
-def _key(*parts: Any) -> str:
-    return digest(list(parts))
-
-
-def _versions() -> dict[str, str]:
-    return {"titer": titer.__version__, "torch": str(torch.__version__)}
