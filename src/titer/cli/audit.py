@@ -102,6 +102,11 @@ def _list(prepared: Prepared) -> None:
         click.echo(f"  {job.key[:12]}  {job.label}")
 
 
+def _limit(label: str, unit: str) -> str:
+    """A limit in a narrow column: long units are in the report."""
+    return f"{label} {unit}" if len(unit) <= 10 else label
+
+
 def _print(report: Report) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -117,12 +122,12 @@ def _print(report: Report) -> None:
             clean, robust = found.clean_accuracy, found.robust_accuracy
             span = f"{robust.low:.3f}-{robust.high:.3f}" if robust.low is not None and robust.high is not None else ""
             table.add_row(
-                cell.model, cell.attack, f"{cell.limit.label} {cell.limit.unit}", str(cell.n_cases),
+                cell.model, cell.attack, _limit(cell.limit.label, cell.limit.unit), str(cell.n_cases),
                 f"{clean.value:.3f}", f"{robust.value:.3f}", span, f"{found.accuracy_drop.value:.1f}",
             )  # fmt: skip
         elif found.kind == "regression":
             table.add_row(
-                cell.model, cell.attack, f"{cell.limit.label} {cell.limit.unit}", str(cell.n_cases),
+                cell.model, cell.attack, _limit(cell.limit.label, cell.limit.unit), str(cell.n_cases),
                 f"MAE {found.mae_clean.value:.3g}", f"MAE {found.mae_attacked.value:.3g}", "", "",
             )  # fmt: skip
     console = Console(width=None if os.environ.get("COLUMNS") or os.isatty(1) else 110)
