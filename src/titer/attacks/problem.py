@@ -150,6 +150,19 @@ class Problem:
             columns.append(self._watched(gradient))
         return scores.detach(), torch.stack(columns, dim=1)
 
+    def contrast(self, params: Tensor, wanted: Int[Tensor, " n"]) -> tuple[Tensor, Tensor, Tensor]:
+        """Scores [n, K], the slope of each case's wanted score, and that of the sum of all others; two passes."""
+        point, scores = self._look(params)
+        with torch.enable_grad():
+            own = scores.gather(1, wanted[:, None]).sum()
+            (rise,) = torch.autograd.grad(own, point, retain_graph=True)
+            (others,) = torch.autograd.grad(scores.sum() - own, point)
+        return scores.detach(), self._watched(rise), self._watched(others)
+
+    def toward(self, wanted: Int[Tensor, " n"]) -> Problem:
+        """The same problem with a class for each case as its goal."""
+        return replace(self, goal=Goal("targeted"), truth=wanted)
+
     def gains(
         self, params: Tensor, gradient: Float[Tensor, "n L E"], edits: Int[Tensor, "n L C"]
     ) -> Float[Tensor, "n L C"]:

@@ -11,8 +11,8 @@ def checked(annotated: Any) -> Any:
     """A function or class whose arguments and results are compared with their annotations at each call.
 
     For jaxtyping's import hook; in a conftest.py, `import titer.testing.shapes` and then
-    `install_import_hook(["your_package"], "titer.testing.shapes.checked")`. Needs the package beartype. What is passed to
-    a constructor is left to the class, which refuses it with an error of its own.
+    `install_import_hook(["your_package"], "titer.testing.shapes.checked")`. Needs the package beartype. What is passed
+    to a constructor is left to the class, which refuses it with an error of its own.
 
     >>> from jaxtyping import Float, jaxtyped
     >>> from torch import Tensor, zeros
