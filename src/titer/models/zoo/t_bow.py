@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
@@ -13,6 +12,7 @@ from titer.cases.case import Batch
 from titer.cases.space import Kind, Space
 from titer.models.recipe import Recipe
 from titer.models.task import Task
+from titer.models.zoo._words import counted, hidden_words, rarity_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,20 +52,10 @@ class TBOW(Recipe):
         return _Net(space, task.outputs)
 
     def prepare(self, module: nn.Module, cases: Batch, space: Space, seed: int) -> None:
-        held = np.zeros((len(cases), len(space.vocabulary)), dtype=bool)
-        held[np.arange(len(cases))[:, None], cases.inputs] = True
-        rarity = 1.0 + np.log((1.0 + len(cases)) / (1.0 + held.sum(axis=0)))
-        module.get_buffer("rarity").copy_(torch.from_numpy(rarity))
+        module.get_buffer("rarity").copy_(rarity_of(counted(cases, space)))
 
     def augment(self, inputs: Tensor, space: Space, generator: Generator) -> Tensor:
         return hidden_words(inputs, self.word_dropout, space, generator)
-
-
-def hidden_words(inputs: Tensor, share: float, space: Space, generator: Generator) -> Tensor:
-    """Notes with a share of their words replaced by padding."""
-    if not share:
-        return inputs
-    return torch.where(torch.rand(inputs.shape, generator=generator) < share, space.padding, inputs)
 
 
 class _Net(nn.Module):

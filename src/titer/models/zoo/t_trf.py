@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from titer.cases.case import Batch
 from titer.cases.space import Kind, Space
 from titer.models.recipe import Recipe
 from titer.models.task import Task
+from titer.models.zoo._words import counted, hidden_words, rarity_of, topics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,12 @@ class TTRF(Recipe):
             feed-forward part.
         dropout: share of values dropped while training.
         word_dropout: share of words hidden while training.
+        window: words attend only within blocks of this many (0: within the whole note), so that the cost of long
+            notes grows with their length and not with its square.
+        start: "random", or "topics": words begin with what the training notes say of them, the leading singular
+            vectors of weighted counts (Deerwester et al. 1990). For long notes by topic, of which there are few.
+        weighting: "even", or "rarity": in the mean over the note a word weighs 1 + log((1 + n) / (1 + d)), where d
+            of n training notes have it.
 
     >>> space = Space("tokens", (6,), "word", vocabulary=("[padding]", "no", "fever"))
     >>> model = TTRF().module(space, Task("classes", ("well", "ill")))
@@ -49,6 +57,9 @@ class TTRF(Recipe):
     epochs: int = 8
     dropout: float = 0.1
     word_dropout: float = 0.0
+    window: int = 0
+    start: Literal["random", "topics"] = "random"
+    weighting: Literal["even", "rarity"] = "even"
 
     name: ClassVar[str] = "t_trf"
     family: ClassVar[str] = "Transformer"
@@ -58,43 +69,62 @@ class TTRF(Recipe):
         super().__post_init__()
         self.require(1, width=self.width, layers=self.layers, heads=self.heads, inner=self.inner)
         self.require(0, dropout=self.dropout, word_dropout=self.word_dropout)
+        self.require(0, window=self.window)
+        self.choose("start", self.start, ("random", "topics"))
+        self.choose("weighting", self.weighting, ("even", "rarity"))
         self.choose("width modulo heads", self.width % self.heads, (0,))
 
     def module(self, space: Space, task: Task) -> nn.Module:
         return _Net(space, task.outputs, self)
 
+    def prepare(self, module: nn.Module, cases: Batch, space: Space, seed: int) -> None:
+        table = counted(cases, space)
+        rarity = rarity_of(table)
+        if self.weighting == "rarity":
+            module.get_buffer("rarity").copy_(rarity)
+        if self.start == "topics":
+            with torch.no_grad():
+                module.get_parameter("words.weight").copy_(topics(table, rarity, self.width))
+
     def augment(self, inputs: Tensor, space: Space, generator: Generator) -> Tensor:
-        if not self.word_dropout:
-            return inputs
-        hidden = torch.rand(inputs.shape, generator=generator) < self.word_dropout
-        return torch.where(hidden, space.padding, inputs)
+        return hidden_words(inputs, self.word_dropout, space, generator)
 
 
 class _Net(nn.Module):
     positions: Tensor
     near: Tensor
+    rarity: Tensor
 
     def __init__(self, space: Space, outputs: int, chosen: TTRF) -> None:
         super().__init__()
         self.padding = space.padding
         self.words = nn.Embedding(len(space.vocabulary), chosen.width)
         self.register_buffer("positions", _sines(space.shape[0], chosen.width), persistent=False)
-        self.register_buffer("near", _near(space.shape[0], chosen.heads), persistent=False)
+        self.window = min(chosen.window or space.shape[0], space.shape[0])
+        self.register_buffer("near", _near(self.window, chosen.heads), persistent=False)
+        self.register_buffer("rarity", torch.ones(len(space.vocabulary)))
         self.layers = nn.ModuleList([_Layer(chosen) for _ in range(chosen.layers)])
         self.norm = nn.LayerNorm(chosen.width)
         self.dropout = nn.Dropout(chosen.dropout)
         self.head = nn.Linear(chosen.width, outputs)
 
     def forward(self, inputs: Tensor) -> Tensor:
+        n, length = inputs.shape
         real = inputs != self.padding
-        # A note without words is read as one unknown word, for attention needs something to look at.
-        real = real | ((~real.any(dim=1, keepdim=True)) & (torch.arange(inputs.shape[1], device=inputs.device) == 0))
+        # A note without words is read as one unknown word, for the mean needs something to look at.
+        first = torch.arange(length, device=inputs.device) == 0
+        real = real | (~real.any(dim=1, keepdim=True) & first)
         states = self.dropout(self.words(inputs) + self.positions)
-        seen = self.near.masked_fill(~real[:, None, None, :], float("-inf"))
+        fill = -length % self.window
+        blocks = F.pad(states, (0, 0, 0, fill)).reshape(-1, self.window, states.shape[2])
+        seen = F.pad(real, (0, fill)).reshape(-1, 1, 1, self.window)
+        # Where a whole block is padding, its own words are as good as none: nobody reads the result.
+        near = self.near.masked_fill(~seen, -1e9)
         for layer in self.layers:
-            states = layer(states, seen)
-        weights = real.unsqueeze(-1).to(states.dtype)
-        mean = (self.norm(states) * weights).sum(dim=1) / weights.sum(dim=1)
+            blocks = layer(blocks, near)
+        states = self.norm(blocks.reshape(n, length + fill, -1)[:, :length])
+        weights = (real * self.rarity[inputs]).unsqueeze(-1).to(states.dtype)
+        mean = (states * weights).sum(dim=1) / weights.sum(dim=1)
         scores: Tensor = self.head(self.dropout(mean))
         return scores
 
