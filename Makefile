@@ -2,10 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# Files are compiled when they are first imported; most never are.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint types imports check bench reproduce clean help
+.PHONY: demo test lint types imports check reproduce clean help
 
 help:  ## show what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -40,7 +41,7 @@ $(VENV)/bin/python:
 # torch goes first and by its exact version, so that the build for processors is taken, not that for graphics cards.
 $(VENV)/.ready: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) torch==$$(sed -n 's/^torch==//p' constraints.txt)
-	$(PIP) --editable '.[all]'
+	$(PIP) --editable '.[audit,images]'
 	touch $@
 
 $(VENV)/.tested: $(VENV)/.ready scripts/setup-tests.sh

@@ -64,7 +64,7 @@ def test_a_full_disk_leaves_the_old_report(tmp_path: Path, monkeypatch: pytest.M
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StoreError, match="free space"):
+    with pytest.raises(StoreError, match="free some space"):
         example_report().save(target)
     assert target.read_bytes() == before
     assert list(tmp_path.iterdir()) == [target]
