@@ -47,7 +47,7 @@ def test_closed_form_without_correlation():
 
 @pytest.mark.parametrize("cells", [(30, 5, 12, 53), (10, 20, 40, 30), (200, 3, 9, 88), (0, 50, 50, 0)])
 def test_correlated_answers_by_the_formula_written_out(cells):
-    """Square and add with the correlation of the answers; a positive one narrows the interval, a negative one widens."""
+    """Square and add with the correlation of the answers; a positive one narrows the interval, a negative widens."""
     a, b, c, d = cells
     n = sum(cells)
     (l1, u1), (l2, u2) = (proportion_confint(k, n, method="wilson") for k in (a + b, a + c))
