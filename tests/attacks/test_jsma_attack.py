@@ -59,13 +59,13 @@ def linear_at(level: float | None, seed: int) -> tuple[TorchModel, Batch]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("rank", ["saliency", "gain"])
-def test_with_equal_headroom_it_is_the_greedy_count(rank: Any, seed: int) -> None:
+@pytest.mark.parametrize("weigh", ["slope", "gain"])
+def test_with_equal_headroom_it_is_the_greedy_count(weigh: Any, seed: int) -> None:
     model, batch = linear_at(0.5, seed)
     counts = greedy_counts(model, batch.inputs, batch.targets)
     threat = ThreatModel(FEW, 40)
-    one = run(JSMA(pairs=False, rank=rank), model, batch, threat, seed="s")
-    two = run(JSMA(rank=rank), model, batch, threat, seed="s")
+    one = run(JSMA(pairs=False, weigh=weigh), model, batch, threat, seed="s")
+    two = run(JSMA(weigh=weigh), model, batch, threat, seed="s")
     np.testing.assert_array_equal(one.fooled, np.isfinite(counts))
     np.testing.assert_array_equal(one.cost[one.fooled], counts[one.fooled])
     assert set((two.cost - one.cost)[one.fooled]) <= {0.0, 1.0}
@@ -76,7 +76,7 @@ def test_with_unequal_headroom_gain_is_exact_and_saliency_pays_more(seed: int) -
     model, batch = linear_at(None, seed)
     counts = greedy_counts(model, batch.inputs, batch.targets)
     threat = ThreatModel(FEW, 40)
-    exact, slope = (run(JSMA(pairs=False, rank=rank), model, batch, threat, seed="s") for rank in ("gain", "saliency"))
+    exact, slope = (run(JSMA(pairs=False, weigh=weigh), model, batch, threat, seed="s") for weigh in ("gain", "slope"))
     np.testing.assert_array_equal(exact.cost[exact.fooled], counts[exact.fooled])
     assert exact.fooled.all()
     gap = (slope.cost - counts)[slope.fooled]
@@ -90,7 +90,7 @@ def test_nobody_falls_below_the_greedy_count(seed: int) -> None:
     model, batch = linear_at(None, seed)
     counts = greedy_counts(model, batch.inputs, batch.targets)
     threat = ThreatModel(FEW, 1)
-    attack = JSMA(pairs=False, rank="gain")
+    attack = JSMA(pairs=False, weigh="gain")
     below = run(attack, model, batch, threat, seed="s", limits=counts - 1)
     at = run(attack, model, batch, threat, seed="s", limits=counts)
     assert not below.fooled.any()
@@ -225,9 +225,11 @@ def test_every_kind_of_task_can_be_attacked(kind: Any, answer: Any) -> None:
 @pytest.mark.parametrize(
     "attack",
     [
-        JSMA(untargeted="maximal"),
+        JSMA(targets="maximal"),
+        JSMA(weigh="slope"),
+        JSMA(weigh="slope", targets="maximal"),
         JSMA(step=0.4),
-        JSMA(step=0.4, pairs=False, rank="gain"),
+        JSMA(step=0.4, pairs=False, weigh="gain"),
         JSMA(direction="up"),
         JSMA(direction="down", pairs=False),
         JSMA(candidates=2),
@@ -242,7 +244,7 @@ def test_settings_do_what_they_say(attack: JSMA) -> None:
     assert outcome.fooled.mean() > 0.2
     if attack.direction != "both":
         assert (moved * (1 if attack.direction == "up" else -1) >= 0).all()
-    if attack.step == 1:
+    if attack.step is None:
         assert set(outcome.perturbed[moved != 0].tolist()) <= {0.0, 1.0}
     else:
         assert len(set(outcome.perturbed[moved != 0].tolist())) > 5
@@ -384,9 +386,9 @@ def test_more_tries_find_cheaper_rewordings() -> None:
     "settings",
     [
         {"step": 0},
-        {"step": 1.5},
-        {"rank": "size"},
-        {"untargeted": "any"},
+        {"step": -1.0},
+        {"weigh": "size"},
+        {"targets": "any"},
         {"direction": "left"},
         {"tries": 0},
         {"candidates": 1},

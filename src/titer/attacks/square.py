@@ -1,4 +1,4 @@
-"""Square: random search with blocks of the largest allowed change; needs scores only."""
+"""Square: random search by blocks, for models that show scores but no gradients."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from titer.attacks.attack import Attack
@@ -16,92 +17,119 @@ from titer.threats.change import Change
 from titer.threats.changes.additive import Additive
 from titer.threats.random import CaseRandom
 
-# Parts of the query budget at which the size of the blocks is halved (schedule of the authors' paper, per 10,000).
-_HALVED = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
+# When the blocks halve, in parts of all questions.
+_HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 
 
 @dataclass(frozen=True)
 class Square(Attack):
-    """Blocks of +-limit at random places; one is kept when it brings the attacker forward.
+    """Every value stands at plus or minus the limit; blocks of them are set anew at random, and kept if that helps.
 
-    It begins with stripes (one sign per channel and column; per value in a table). Question i changes one block whose
-    share of the values is p_i, which falls from `share` by halves on a fixed schedule: a square of a picture, a cube of
-    a volume, an interval of a signal, random values of a table. A block has one sign per channel. Fooled cases ask no
-    more.
+    It starts with stripes and tries squares in images, cubes in volumes, intervals in signals and random features in
+    tables; a block covers `share` of all places at first and half as many each time that the schedule says so. Each
+    channel of a block gets its own sign. What is as good as before is kept too, so that models with steps in
+    their scores (trees) can be crossed. Fooled cases leave. Nothing but scores is needed.
 
-    Source: Andriushchenko, Croce, Flammarion, Hein 2020 (arXiv 1912.00049), L-infinity form; intervals, cubes and
-    tables are ours.
+    Source: Andriushchenko et al. 2020 (arXiv 1912.00049), the L-infinity search with its schedule. Different from it:
+    a block that would change nothing gets the opposite signs; intervals and features are ours.
 
     Arguments
-        queries: questions per case at the most; a threat's own limit goes before it.
-        share: part of the values that the first block covers, in (0, 1].
+        queries: questions per case, at most; the threat's own limit holds as well.
+        share: part of all places that the first blocks cover.
 
-    >>> Square(queries=100).needs
+    >>> Square().needs
     'scores'
     """
 
     queries: int = 1000
     share: float = 0.8
     name: ClassVar[str] = "square"
-    reference: ClassVar[str] = "Andriushchenko, Croce, Flammarion, Hein 2020, arXiv 1912.00049"
+    reference: ClassVar[str] = "Andriushchenko et al. 2020, arXiv 1912.00049"
     needs: ClassVar[Access] = "scores"
 
     def __post_init__(self) -> None:
         self.require(1, queries=self.queries)
         if not 0 < self.share <= 1:
-            raise AttackError("a share above 0 and at most 1", str(self.share), f"correct 'share' of {self.name}")
+            raise AttackError("a share above 0, up to 1", str(self.share), "correct 'share' of square")
 
     def fits(self, change: Change) -> bool:
         return isinstance(change, Additive) and change.norm == "linf" and change.surface == "input"
 
     def search(self, problem: Problem, rng: CaseRandom) -> Tensor:
-        left = problem.remaining()
-        queries = self.queries if left is None else min(self.queries, left)
         best = Best.of(problem)
-        rows = torch.arange(len(problem))
-        for question in range(queries):
-            rows = rows[~best.fooled[rows]]
+        left = problem.remaining()
+        total = self.queries if left is None else min(self.queries, left)
+        rows = (~best.fooled).nonzero()[:, 0]
+        part, noise = problem.rows(rows), rng.rows(rows)
+        current, value = part.nothing(), torch.full((len(rows),), -torch.inf, dtype=torch.float64)
+        for question in range(total):
             if not len(rows):
                 break
-            part, noise = problem.rows(rows), rng.rows(rows)
             if question == 0:
-                params = self._stripes(part, noise)
+                proposal = part.project(self._stripes(part, noise))
             else:
-                params = self._block(part, noise, best.params[rows], question, self._part(question, queries))
-            best.offer(params, part.advantage(part.scores(params)), rows)
+                proposal = part.project(self._block(part, noise, current, question, total))
+            reached = part.advantage(part.scores(proposal))
+            better = reached >= value
+            current = torch.where(_column(better, current), proposal, current)
+            value = torch.where(better, reached, value)
+            best.offer(proposal, reached, rows)
+            if bool((value > 0).any()):
+                stay = (value <= 0).nonzero()[:, 0]
+                rows, part, noise = rows[stay], part.rows(stay), noise.rows(stay)
+                current, value = current[stay], value[stay]
         return best.params
 
-    def _part(self, question: int, queries: int) -> float:
-        return self.share * 0.5 ** sum(question > part * queries for part in _HALVED)
-
     def _stripes(self, problem: Problem, rng: CaseRandom) -> Tensor:
+        """The first proposal: signs that change along the last dimension only."""
         shape = tuple(problem.field.clean.shape[1:])
-        signs = rng.signs((shape[0], *([1] * (len(shape) - 2)), *shape[-1:]) if len(shape) > 1 else shape, draw=0)
-        return problem.project(problem.step(signs.to(problem.field.clean.dtype).expand(-1, *shape), 1.0))
-
-    def _block(self, problem: Problem, rng: CaseRandom, params: Tensor, question: int, part: float) -> Tensor:
-        shape = tuple(problem.field.clean.shape[1:])
-        if len(shape) == 1:
-            # Two streams per question: which values, and their signs.
-            order = rng.uniform(shape, 2 * question).argsort(dim=1).argsort(dim=1)
-            chosen = order < max(1, round(part * shape[0]))
-            signs = rng.signs(shape, 2 * question + 1)
+        if len(shape) == 2:
+            # Single samples of a signal would be noise that most models filter out.
+            width = max(1, shape[1] // 16)
+            signs = rng.signs((shape[0], -(-shape[1] // width)), 0).repeat_interleave(width, dim=2)[:, :, : shape[1]]
+        elif len(shape) == 1:
+            signs = rng.signs(shape, 0)
         else:
-            spots = rng.uniform((len(shape) - 1,), 2 * question)
-            chosen = self._inside(shape, spots, part)
-            signs = rng.signs((shape[0], *([1] * (len(shape) - 1))), 2 * question + 1)
-        full = problem.step(signs.to(params.dtype).expand(-1, *shape), 1.0)
-        return problem.project(torch.where(chosen, full, params))
+            signs = rng.signs((shape[0], *[1] * (len(shape) - 2), shape[-1]), 0)
+        return self._full(problem, signs.expand(-1, *shape))
 
-    def _inside(self, shape: tuple[int, ...], spots: Tensor, part: float) -> Tensor:
-        """[n, 1, ...] whether each place lies in the block that starts at its case's spot."""
-        sides = shape[1:]
-        dims = len(sides)
-        inside = torch.ones((len(spots), 1, *([1] * dims)), dtype=torch.bool)
-        for axis, side in enumerate(sides):
-            length = min(side, max(1, round(part ** (1 / dims) * side)))
-            start = (spots[:, axis] * (side - length + 1)).floor()
-            place = torch.arange(side)
-            hit = (place >= start[:, None]) & (place < start[:, None] + length)
-            inside = inside & hit.reshape(len(spots), 1, *(side if other == axis else 1 for other in range(dims)))
-        return inside
+    def _block(self, problem: Problem, rng: CaseRandom, current: Tensor, draw: int, total: int) -> Tensor:
+        """The current parameters with one block set anew."""
+        share = self.share / 2 ** sum(draw >= moment * total for moment in _HALVINGS)
+        shape = tuple(current.shape[1:])
+        places = shape[1:] or shape
+        luck = rng.uniform(((len(places) if len(shape) > 1 else shape[0]) + shape[0],), draw)
+        signs = torch.where(luck[:, -shape[0] :] < 0.5, -1.0, 1.0).reshape(-1, shape[0], *[1] * (len(shape) - 1))
+        inside = _cube(luck, places, share) if len(shape) > 1 else _features(luck[:, : shape[0]], share)
+        target = self._full(problem, signs.expand(-1, *shape))
+        proposal = torch.where(inside, target, current)
+        idle = (problem.project(proposal) == current).flatten(1).all(dim=1)
+        return torch.where(_column(idle, current) & inside, -target, proposal)
+
+    def _full(self, problem: Problem, signs: Tensor) -> Tensor:
+        """These signs at the full limit."""
+        return problem.step(signs.to(problem.field.clean.dtype), 1.0)
+
+
+def _features(luck: Float[Tensor, "n d"], share: float) -> Bool[Tensor, "n d"]:
+    """Random features, a share of all, at least one."""
+    chosen = max(1, round(share * luck.shape[1]))
+    order = luck.argsort(dim=1, stable=True)
+    return torch.zeros_like(order, dtype=torch.bool).scatter_(1, order[:, :chosen], True)
+
+
+def _cube(luck: Float[Tensor, "n k"], places: tuple[int, ...], share: float) -> Bool[Tensor, "n ..."]:
+    """A random interval, square or cube (of the proportions of a case) that covers a share of all places."""
+    edge = share ** (1 / len(places))
+    inside = torch.ones((len(luck), 1, *[1] * len(places)), dtype=torch.bool, device=luck.device)
+    for axis, length in enumerate(places):
+        side = max(1, round(edge * length))
+        start = (luck[:, axis] * (length - side + 1)).floor()[:, None]
+        along = torch.arange(length, device=luck.device)
+        covered = (along >= start) & (along < start + side)
+        inside = inside & covered.reshape(-1, 1, *[length if other == axis else 1 for other in range(len(places))])
+    return inside
+
+
+def _column(values: Tensor, like: Tensor) -> Tensor:
+    return values.reshape(-1, *([1] * (like.dim() - 1)))

@@ -14,18 +14,21 @@ import hashlib
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+# Arrays, which are quicker than tensors for few cases, or tensors; both held in int64.
+Words = TypeVar("Words", Tensor, np.ndarray[Any, Any])
 _LOW = 0xFFFFFFFF
 _MULTIPLY = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
 
 
-def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
-    """Four random 32-bit words (as int64) per counter and key; tensors broadcast against each other."""
+def philox(counter: tuple[Words, Words, Words, Words], key: tuple[Words, Words]) -> tuple[Words, ...]:
+    """Four random 32-bit words (as int64) per counter and key; arrays or tensors, broadcast against each other."""
     a, b, c, d = counter
     first, second = key
     for _ in range(10):
@@ -75,11 +78,12 @@ class CaseRandom:
 
     def words(self, count: int, draw: int) -> Tensor:
         """[n, count] random 32-bit words; `draw` is any number of at most 32 bits."""
-        blocks = torch.arange((count + 3) // 4, device=self.keys.device).unsqueeze(0)
-        zero = torch.zeros_like(blocks)
-        key = (self.keys[:, :1], self.keys[:, 1:])
-        four = philox((blocks, zero + (draw & _LOW), zero, zero), key)
-        return torch.stack(four, dim=-1).flatten(1)[:, :count]
+        keys = self.keys.cpu().numpy()
+        blocks = np.arange((count + 3) // 4)[None]
+        zero = np.zeros_like(blocks)
+        four = philox((blocks, zero + (draw & _LOW), zero, zero), (keys[:, :1], keys[:, 1:]))
+        words = np.stack(four, axis=-1).reshape(len(keys), -1)[:, :count]
+        return torch.from_numpy(words).to(self.keys.device)
 
     def uniform(self, shape: tuple[int, ...], draw: int, dtype: torch.dtype = torch.float32) -> Tensor:
         """[n, *shape] numbers in (0, 1): the middle of one of 2^24 equal steps, exact in float32."""
