@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from build import build, edited, joined
 
+from titer.attacks.noise import Noise
+from titer.attacks.pgd import PGD
 from titer.audit.assemble.draft import assemble
 from titer.audit.assemble.numbers import mean, over_trials, share
 from titer.audit.assemble.verdict import FailIf, check_rules
@@ -157,3 +159,12 @@ def test_a_mean_over_trials_has_a_t_interval() -> None:
     found = over_trials([0.8, 0.82, 0.84, 0.86, 0.88], unit="proportion", n=5)
     assert found is not None
     assert found.low == pytest.approx(0.84 - 2.776445 * 0.0316228 / 5**0.5, abs=1e-6)
+
+
+def test_settings_that_differ_between_models_are_all_listed() -> None:
+    """Two models, one attack, other settings: both stand in the attack's card, as JSON has them."""
+    one = build(name="A", attacks=(PGD(steps=5), Noise()), rates={"pgd": (0.5, 0.4, 0.3), "noise": (0.9, 0.9, 0.9)})
+    two = build(name="B", attacks=(PGD(steps=9), Noise()), rates={"pgd": (0.5, 0.4, 0.3), "noise": (0.9, 0.9, 0.9)})
+    card = next(card for card in assemble(joined(one, two)).attacks if card.name == "pgd")
+    assert card.settings["steps"] == 5
+    assert any(isinstance(value, dict) and value.get("steps") == 9 for value in card.settings.values())

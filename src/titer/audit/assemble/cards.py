@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import re
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from titer.audit.assemble.curves import limit_of
 from titer.audit.report import schema as s
 from titer.audit.results import CellResults, Results
 from titer.audit.subject import recipe_of, settings_of
+from titer.digest import canonical
 
 _PACKAGES = (
     "numpy", "scipy", "statsmodels", "torch", "scikit-learn", "pyarrow", "safetensors", "onnxruntime", "pydantic",
@@ -189,4 +191,6 @@ def _version(name: str) -> str | None:
 
 
 def _plain(settings: dict[str, Any]) -> dict[str, Any]:
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
+    """Settings as JSON has them: without tuples, at any depth."""
+    plain: dict[str, Any] = json.loads(canonical(settings))
+    return plain
