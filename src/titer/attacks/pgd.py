@@ -20,9 +20,10 @@ class PGD(Attack):
     """Projected gradient ascent with restarts, keeping the best iterate of each case.
 
     d <- project(d + rate * limit * steepest(gradient)), from doing nothing first and from random points of the ball
-    after that; the rate is `reach / steps`, so that a walk can cross the ball. With momentum m (MI-FGSM), the gradient
-    is replaced by g <- m g + gradient / mean |gradient|. Restarts take the losses in turn; each "target" in turn is
-    the next nearest wrong class, so that `restarts` of one less than the classes try all of them.
+    after that. The rate shrinks evenly from 1 to 1 / steps: the first step is that of FGSM, so a walk is never weaker,
+    and the last ones settle. With `reach` all rates are `reach / steps`, as in the source. With momentum m (MI-FGSM),
+    the gradient is replaced by g <- m g + gradient / mean |gradient|. Restarts take the losses in turn; each "target"
+    in turn is the next nearest wrong class, so that `restarts` of one less than the classes try all of them.
 
     Source: Madry et al. 2018 (arXiv 1706.06083); momentum: Dong et al. 2018 (arXiv 1710.06081). Different from both:
     the first walk starts at the clean case, and the best iterate is kept, not the last.
@@ -31,7 +32,7 @@ class PGD(Attack):
         steps: gradient steps per restart.
         restarts: walks per case.
         losses: names from `titer.attacks.losses` ("ce", "margin", "dlr", "target"), used by the restarts in turn.
-        reach: length of a whole walk in units of the limit.
+        reach: None for steps that shrink; a number for equal steps, then the length of a whole walk in limits.
         momentum: 0 for none.
         early_exit: cases leave as soon as they are fooled (same robust accuracy, weaker scores).
 
@@ -43,7 +44,7 @@ class PGD(Attack):
     steps: int = 20
     restarts: int = 2
     losses: tuple[str, ...] = ("ce", "margin")
-    reach: float = 2.5
+    reach: float | None = None
     momentum: float = 0.0
     early_exit: bool = False
     name: ClassVar[str] = "pgd"
@@ -51,7 +52,7 @@ class PGD(Attack):
 
     def __post_init__(self) -> None:
         self.require(1, steps=self.steps, restarts=self.restarts)
-        self.require(0, reach=self.reach, momentum=self.momentum)
+        self.require(0, momentum=self.momentum, **({} if self.reach is None else {"reach": self.reach}))
         object.__setattr__(self, "losses", tuple(self.losses))
         if not self.losses:
             raise AttackError("at least one loss for pgd", "none", "name one in 'losses', or leave it out")
@@ -87,8 +88,11 @@ class PGD(Attack):
                 part = problem.rows(rows)
                 if not len(rows):
                     return
-            params = part.project(params + part.step(gradient, self.reach / self.steps))
+            params = part.project(params + part.step(gradient, self._rate(step)))
         best.offer(params, part.advantage(part.scores(params)), rows)
+
+    def _rate(self, step: int) -> float:
+        return 1 - step / self.steps if self.reach is None else self.reach / self.steps
 
     def _loss(self, restart: int) -> str:
         turn, place = divmod(restart, len(self.losses))

@@ -1,0 +1,126 @@
+"""PGD against torchattacks, Foolbox and ART: same model, equal steps and limit; no peer leaves fewer cases standing.
+
+Versions and how they are installed: tests/peers/install.sh. They live in an environment of their own and are asked
+through files, because they would replace Titer's torch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from small_net import build, digits, train
+
+from titer.attacks.engine import run
+from titer.attacks.pgd import PGD
+from titer.cases.case import Batch
+from titer.cases.space import Space
+from titer.models.adapters.torch import TorchModel
+from titer.models.task import Task
+from titer.threats.changes.additive import Additive
+from titer.threats.threat import ThreatModel
+
+HERE = Path(__file__).resolve().parent
+PYTHON = HERE.parents[1] / ".venv-peers" / "bin" / "python"
+PEERS = ("torchattacks", "foolbox", "art")
+STEPS, REACH, CASES = 20, 2.5, 200
+# Limits at which the model is right on much and on little.
+LIMITS = {"linf": (0.1, 0.15), "l2": (0.4, 0.8)}
+WISHES = [
+    {"norm": norm, "limit": limit, "steps": STEPS, "rate": REACH * limit / STEPS, "restarts": restarts}
+    for norm, limits in LIMITS.items()
+    for limit in limits
+    for restarts in (1, 2)
+]
+
+pytestmark = [pytest.mark.peers, pytest.mark.usefixtures("peers")]
+
+
+@pytest.fixture(scope="module")
+def peers() -> None:
+    """The environment of the peers; CI must have it."""
+    if not PYTHON.exists():
+        reason = "needs the peer libraries: sh tests/peers/install.sh"
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"CI {reason}")
+        pytest.skip(reason)
+
+
+@cache
+def subject() -> tuple[TorchModel, Batch]:
+    images, labels = digits()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = build()
+        train(net, torch.from_numpy(images[:1200]), torch.from_numpy(labels[:1200]), noise=0.2)
+    model = TorchModel(net, Space("image", (1, 8, 8), "grey level (0-1)"), Task("classes", tuple("0123456789")))
+    return model, Batch.of(images[1200 : 1200 + CASES], labels[1200 : 1200 + CASES])
+
+
+@cache
+def answers() -> list[dict[str, Any]]:
+    """What the peers found, all wishes in one run of their environment."""
+    model, batch = subject()
+    arrays = {name: value.numpy() for name, value in model.module.state_dict().items()}
+    with TemporaryDirectory() as folder:
+        np.savez(Path(folder) / "in.npz", images=batch.inputs, labels=batch.targets, **arrays)
+        (Path(folder) / "wishes.json").write_text(json.dumps(WISHES))
+        done = subprocess.run(
+            [str(PYTHON), str(HERE / "peer_attacks.py"), folder],
+            capture_output=True,
+            text=True,
+            timeout=280,
+            check=False,
+            env={"PATH": os.environ["PATH"], "HOME": folder, "OMP_NUM_THREADS": "1"},
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        found: list[dict[str, Any]] = json.loads((Path(folder) / "out.json").read_text())
+    return found
+
+
+def theirs(wish: dict[str, Any], peer: str) -> int:
+    """How many cases stand after the peer's attack."""
+    answer = next(each for each in answers() if each["peer"] == peer and all(each[key] == wish[key] for key in wish))
+    return sum(answer["stands"])
+
+
+@cache
+def ours(norm: str, limit: float, restarts: int, reach: float | None) -> int:
+    """How many cases stand after ours."""
+    model, batch = subject()
+    attack = PGD(steps=STEPS, restarts=restarts, reach=reach)
+    outcome = run(attack, model, batch, ThreatModel(Additive(norm), limit), seed="peers")  # type: ignore[arg-type]
+    assert not outcome.violated.any()
+    return int((~outcome.fooled).sum())
+
+
+def named(wish: dict[str, Any]) -> str:
+    return f"{wish['norm']}-{wish['limit']}-{wish['restarts']}"
+
+
+@pytest.mark.parametrize("peer", PEERS)
+@pytest.mark.parametrize("wish", [wish for wish in WISHES if wish["restarts"] == 1], ids=named)
+def test_with_equal_steps_of_equal_size_no_peer_leaves_fewer_standing(wish: dict[str, Any], peer: str) -> None:
+    assert ours(wish["norm"], wish["limit"], wish["restarts"], REACH) <= theirs(wish, peer)
+
+
+@pytest.mark.parametrize("peer", PEERS)
+@pytest.mark.parametrize("wish", WISHES, ids=named)
+def test_with_equal_steps_and_its_own_sizes_no_peer_leaves_fewer_standing(wish: dict[str, Any], peer: str) -> None:
+    assert ours(wish["norm"], wish["limit"], wish["restarts"], None) <= theirs(wish, peer)
+
+
+def test_the_comparison_is_about_something() -> None:
+    model, batch = subject()
+    assert model.task.correct(model.predict(batch.inputs), batch.targets).mean() > 0.95
+    left = [theirs(wish, peer) for wish in WISHES for peer in PEERS]
+    assert max(left) > 0.5 * CASES
+    assert min(left) < 0.4 * CASES
