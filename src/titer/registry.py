@@ -13,11 +13,10 @@ import importlib
 import inspect
 import pkgutil
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib.metadata import entry_points
 from typing import Any
 
-from titer.errors import PlanError
+from titer.errors import PlanError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -53,10 +52,8 @@ class Family:
             found = outside[name].load()
             return self._checked(found, name)
         if name not in self._modules():
-            near = get_close_matches(name, self.names(), n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            known = ", ".join(self.names())
-            raise PlanError(f"a name in {self.group}", repr(name), f"{hint}known: {known}")
+            hint = did_you_mean(name, self.names())
+            raise PlanError(f"a name in {self.group}", repr(name), f"{hint}known: {', '.join(self.names())}")
         module = importlib.import_module(f"{self.package}.{name}")
         base = self._base()
         mine = [
@@ -104,3 +101,4 @@ DATASETS = Family("datasets", "titer.cases.datasets", "titer.cases.dataset:Datas
 READERS = Family("readers", "titer.cases.readers", "titer.cases.reader:Reader")
 MODELS = Family("models", "titer.models.zoo", "titer.models.recipe:Recipe")
 STATISTICS = Family("statistics", "titer.audit.findings", "titer.audit.statistic:Statistic")
+TRAPS = Family("traps", "titer.audit.traps", "titer.audit.traps.check:Check", ("check",))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from titer.cases.dataset import Dataset
 from titer.cases.reader import Reader
-from titer.errors import DataError
+from titer.errors import DataError, did_you_mean
 from titer.registry import DATASETS, READERS
 
 
@@ -63,8 +62,7 @@ def _located(word: str, folder: Path | None) -> Path:
                 return place
         except OSError as error:
             raise DataError(f"{place} to be readable", error.strerror or "an error", "change its rights") from error
-    near = get_close_matches(word, DATASETS.names(), n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    hint = did_you_mean(word, DATASETS.names())
     unset = "; TITER_DATA is not set" if folder is None else ""
     looked = " and ".join(str(place) for place in places)
     raise DataError(

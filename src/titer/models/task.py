@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from titer.cases.case import Array
 from titer.errors import ModelError, PlanError
 
-Array = np.ndarray[Any, Any]
 Kind = Literal["classes", "binary", "multilabel", "regression", "anomaly"]
 
 
