@@ -9,9 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
+from titer.audit.operating import read_rule
 from titer.digest import digest
+from titer.errors import PlanError
+from titer.faults import Refused, passing
+from titer.models.adapters.spec import check_model, model_schema
 
 Limit = float | int | str
 
@@ -25,9 +29,15 @@ class Part(BaseModel):
 class SplitSpec(Part):
     """How cases are divided."""
 
-    by: Literal["patient", "official"] = Field("patient", description="Split by patient, or as the source fixed it.")
+    by: Literal["patient", "official"] | None = Field(
+        None,
+        description="Split by patient, or as the source fixed it. Left out: by patient for models trained here; for a "
+        "model of yours the source's parts where it fixes any, of which the train part is never used.",
+    )
     fractions: tuple[float, float, float] | None = Field(
-        None, description="Shares of train, validation and test; 50/25/25 for models trained here, 0/50/50 otherwise."
+        None,
+        description="Shares of train, validation and test; 50/25/25 for models trained here, otherwise 0/50/50, "
+        "or 0/0/100 where no threshold has to be fixed; given, they mean a split by patient.",
     )
     near_duplicates: Literal["refuse", "drop", "report"] = Field(
         "refuse", description="What happens to near-identical cases on both sides of the split."
@@ -47,7 +57,9 @@ class DataSpec(Part):
     @model_validator(mode="after")
     def _one_place(self) -> DataSpec:
         if (self.name is None) == (self.path is None):
-            raise ValueError("give either 'name' or 'path'")
+            both = self.name is not None
+            got = f"{self.name} and {self.path}" if both else "neither"
+            raise Refused(PlanError("either 'name' or 'path' of the data", got, "say where the cases are"))
         return self
 
 
@@ -88,14 +100,35 @@ class Subject(Part):
 
     name: str = Field("", description="Name of the model in the report.")
     data: DataSpec
-    model: dict[str, Any] = Field(description="zoo: a reference model; path, url or python: a model of yours.")
+    model: Annotated[dict[str, Any], WithJsonSchema(model_schema())] = Field(
+        description="zoo: a reference model, trained here; path, url or python: a model of yours."
+    )
     threats: tuple[ThreatSpec, ...] = Field(min_length=1)
     attacks: tuple[str | dict[str, Any], ...] = Field(("fgsm", "pgd", "noise"), min_length=1)
-    threshold: str | dict[str, float] | None = Field(
-        None, description="default, youden, {sensitivity: 0.9}, {specificity: 0.95} or {percentile: 95} of normals."
+    threshold: float | str | dict[str, float] | None = Field(
+        None,
+        description="default (the model's own rule); a number: a probability if the model gives probabilities, else a "
+        "score; {probability: 0.5}, {score: 1.2}; or fixed on validation cases: youden, {sensitivity: 0.9}, "
+        "{specificity: 0.95}, {percentile: 95} of normals. Left out: default for a model of yours, youden for "
+        "two-sided models trained here, {percentile: 95} for anomalies.",
     )
     tolerance: float | None = Field(None, gt=0, description="Regression: an error above this is wrong.")
     costs: CostSpec = Field(default_factory=CostSpec)
+
+    @field_validator("model", mode="after")
+    @classmethod
+    def _model_known(cls, value: dict[str, Any]) -> dict[str, Any]:
+        with passing():
+            check_model(value)
+        return value
+
+    @field_validator("threshold", mode="before")
+    @classmethod
+    def _readable(cls, value: Any) -> Any:
+        if value is not None:
+            with passing():
+                read_rule(value)
+        return value
 
 
 class Plan(Part):
@@ -120,11 +153,11 @@ class Plan(Part):
     @classmethod
     def _once(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         if len(set(value)) != len(value):
-            raise ValueError("every seed once")
+            raise Refused(PlanError("every seed once", str(list(value)), "correct 'seeds'"))
         return value
 
 
-_SHARED = ("data", "model", "threats", "attacks", "threshold", "tolerance", "costs")
+SHARED = ("data", "model", "threats", "attacks", "threshold", "tolerance", "costs")
 
 
 def spread(raw: dict[str, Any]) -> dict[str, Any]:
@@ -133,8 +166,8 @@ def spread(raw: dict[str, Any]) -> dict[str, Any]:
     >>> spread({"titer": 1, "data": 1, "model": 2, "threats": 3})["subjects"]
     [{'data': 1, 'model': 2, 'threats': 3}]
     """
-    shared = {key: raw[key] for key in _SHARED if key in raw}
-    rest = {key: value for key, value in raw.items() if key not in _SHARED}
+    shared = {key: raw[key] for key in SHARED if key in raw}
+    rest = {key: value for key, value in raw.items() if key not in SHARED}
     subjects = rest.get("subjects", [{}] if shared else [])
     if isinstance(subjects, list):
         rest["subjects"] = [{**shared, **each} if isinstance(each, dict) else each for each in subjects]
