@@ -22,7 +22,6 @@ __version__ = "0.1.0"
 __all__ = ["Report", "TiterError", "__version__", "audit"]
 
 
-
 def __getattr__(name: str) -> Any:
     import importlib
 

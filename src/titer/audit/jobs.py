@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from titer.audit.limits import Radius
+from titer.audit.operating import check_rule, rule_for
 from titer.audit.plan import Plan, Subject
 from titer.audit.run.job import Job
 from titer.audit.subject import Threatened, read_dataset, read_threats, recipe_of, settings_of, split_of, task_of
@@ -87,8 +88,13 @@ def _threats(subject: Subject, dataset: Dataset) -> tuple[Threatened, ...]:
                 f"{dataset.card.name}: {dataset.space.kind}, task {dataset.task}",
                 "choose another reference model or data set",
             )
-        return read_threats(subject, dataset, task_of(dataset, subject), "gradients")
+        task = task_of(dataset, subject)
+        check_rule(rule_for(subject, dataset, own=False), task, access="gradients", probabilities=False)
+        return read_threats(subject, dataset, task, "gradients")
     model = _own_model(subject, dataset)
+    if subject.threshold is not None:
+        rule = rule_for(subject, dataset, own=True)
+        check_rule(rule, model.task, access=model.access, probabilities=model.gives_probabilities)
     return read_threats(subject, dataset, model.task, model.access)
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from titer.audit.limits import Radius, read_limit
 from titer.audit.plan import Plan, Subject, ThreatSpec
 from titer.cases.dataset import Dataset
-from titer.errors import DataError, PlanError, TiterError
+from titer.errors import DataError, PlanError, TiterError, did_you_mean
+from titer.faults import expectation, worst
+from titer.models.adapters.spec import read_reference
 from titer.registry import ATTACKS, CHANGES, MODELS
 
 if TYPE_CHECKING:
@@ -86,18 +87,10 @@ def _read(where: str, root: Path | None, options: str) -> Dataset:
 
 def recipe_of(subject: Subject) -> Recipe | None:
     """The reference model that a subject trains, or None for a model of the user's."""
-    if "zoo" not in subject.model:
+    if subject.model.get("zoo") is None:
         return None
-    known = ("zoo", "options", "epochs", "name")
-    for key in subject.model:
-        if key not in known:
-            near = get_close_matches(key, known, n=1)
-            raise PlanError(
-                "a known key of 'model'", repr(key), f"did you mean {near[0]!r}?" if near else f"use {known}"
-            )
-    made: Recipe = build(
-        MODELS.find(str(subject.model["zoo"])), dict(subject.model.get("options", {})), "model.options"
-    )
+    said = read_reference(subject.model)
+    made: Recipe = build(MODELS.find(said.zoo), said.options, "model.options")
     return made
 
 
@@ -106,10 +99,12 @@ def build(kind: type[Any], settings: Mapping[str, Any], where: str) -> Any:
     known = list(inspect.signature(kind).parameters)
     for key in settings:
         if key not in known:
-            near = get_close_matches(str(key), known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}"
-            raise PlanError(f"a setting of {kind.__name__} in {where}", repr(key), hint)
-    plain = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
+            hint = did_you_mean(str(key), known)
+            raise PlanError(
+                f"a setting of {kind.__name__} in {where}", repr(key), f"{hint}known: {', '.join(known) or 'none'}"
+            )
+    declared = get_type_hints(kind.__init__)
+    plain = {key: _of_kind(key, value, declared.get(key, Any), where) for key, value in settings.items()}
     try:
         return kind(**plain)
     except TiterError:
@@ -118,6 +113,23 @@ def build(kind: type[Any], settings: Mapping[str, Any], where: str) -> Any:
         raise PlanError(
             f"settings that {kind.__name__} accepts in {where}", f"{settings}: {error}", "correct them"
         ) from error
+
+
+def _of_kind(key: str, value: Any, declared: Any, where: str) -> Any:
+    """A setting, refused where it is of another kind than its declaration says."""
+    from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+
+    given = tuple(value) if isinstance(value, list) else value
+    try:
+        kind = TypeAdapter(declared, config=ConfigDict(strict=False))
+    except PydanticUserError:
+        return given
+    try:
+        kind.validate_python(given)
+    except ValidationError as error:
+        expected = expectation(worst(error.errors(include_url=False)))
+        raise PlanError(f"{expected} for {key!r} in {where}", repr(value), f"correct {key!r}") from error
+    return given
 
 
 def read_attacks(raw: tuple[str | dict[str, Any], ...]) -> tuple[Attack, ...]:
@@ -200,15 +212,31 @@ def task_of(dataset: Dataset, subject: Subject) -> Task:
 
 
 def split_of(subject: Subject, dataset: Dataset, seed: int, plan_trained: bool) -> Any:
-    """The parts for one trial, checked for leakage; returns the split and the sentence of the check."""
+    """The parts for one trial, checked for leakage; returns the split and the sentence of the check.
+
+    A model of the user's was trained elsewhere, very likely on the train part of the source: where the source fixes
+    parts, its validation part fixes the threshold and its test part is attacked, unless the plan wants another split.
+    """
+    from titer.audit.operating import rule_for
     from titer.cases.leakage import check_leakage
-    from titer.cases.splits import split
+    from titer.cases.splits import official_parts, split
 
     spec = subject.data.split
     if spec.by == "official" and dataset.official is None:
         raise DataError("a source that fixes its own split", dataset.card.name, "use 'by: patient'")
-    fractions = spec.fractions or ((0.5, 0.25, 0.25) if plan_trained else (0.0, 0.5, 0.5))
-    parts = split(dataset, seed=seed, fractions=fractions, by=spec.by)
+    needed = rule_for(subject, dataset, own=not plan_trained).needs_cases
+    as_given = spec.by == "official" or (spec.by is None and spec.fractions is None and dataset.official is not None)
+    if as_given and not plan_trained:
+        parts = official_parts(dataset)
+        if needed and not len(parts.validation):
+            raise DataError(
+                f"a validation part in {dataset.card.name}, to fix the threshold on",
+                "train and test parts alone",
+                "write 'threshold: default' or a number, or split: {by: patient} if the model never saw these cases",
+            )
+    else:
+        usual = (0.5, 0.25, 0.25) if plan_trained else (0.0, 0.5, 0.5) if needed else (0.0, 0.0, 1.0)
+        parts = split(dataset, seed=seed, fractions=spec.fractions or usual, by=spec.by or "patient")
     return check_leakage(dataset, parts, near_duplicates=spec.near_duplicates)
 
 

@@ -44,6 +44,7 @@ class Model(ABC):
         access: the most that the model can give: "gradients", "scores" or "labels".
         digest: SHA-256 of what decides the answers (weights, graph, file, address).
         remote: whether each case asked about is a question to somebody else, which counts.
+        gives_probabilities: whether its own answers are probabilities (its scores are then their log-odds).
         notes: what was found out about the model rather than declared, for the report.
     """
 
@@ -53,6 +54,7 @@ class Model(ABC):
     access: Access
     digest: str
     remote: bool = False
+    gives_probabilities: bool = False
     notes: tuple[str, ...] = ()
 
     @abstractmethod

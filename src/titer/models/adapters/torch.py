@@ -80,6 +80,7 @@ class TorchModel(Model):
         if probabilities is None:
             self._settle()
         said = [task.kind, task.classes, task.positive, task.threshold if access == "labels" else None]
+        self.gives_probabilities = self.probabilities
         read = [self.probabilities, output, classes, access == "labels", batch, embedding]
         self.digest = module_digest(module, [self.intake, said, read])
 
