@@ -18,7 +18,7 @@ from titer.threats.changes._dials import PICTURES, Dial, DialChange, ends, facto
 
 @dataclass(frozen=True)
 class BiasField(DialChange):
-    """x' = clip(low + (x - low) g(f)), with f a sum of low-order cosines in every direction; g is 1 + f, or 1 / (1 - f).
+    """x' = clip(low + (x - low) g(f)): f is a sum of low-order cosines in every direction, g is 1 + f or 1 / (1 - f).
 
     A limit of 20% keeps the gain everywhere between 1 / 1.2 and 1.2. Parameters are the field's heights at order + 1
     nodes per direction; the field between them is their cosine series with Fejér's weights,
