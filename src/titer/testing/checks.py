@@ -23,6 +23,7 @@ from titer.threats.changes.affine import Affine
 from titer.threats.changes.bias_field import BiasField
 from titer.threats.changes.blur import Blur
 from titer.threats.changes.contrast import Contrast
+from titer.threats.changes.corruption import Corruption
 from titer.threats.changes.embedding import Embedding
 from titer.threats.changes.gamma import Gamma
 from titer.threats.changes.lowpass import LowPass
@@ -49,6 +50,8 @@ _GROUND: tuple[tuple[str, Change, float], ...] = (
     ("image", Blur(), 0.8),
     ("image", Contrast(), 1.0),
     ("image", Gamma(), 40.0),
+    ("image", Corruption(), 0.5),
+    ("signal", Corruption(), 0.5),
 )
 _ANSWERS: tuple[models.Answer, ...] = ("classes", "two classes", "binary", "multilabel", "regression", "anomaly")
 

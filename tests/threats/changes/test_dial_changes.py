@@ -41,8 +41,8 @@ CHANGES = [
 LOCAL = [change for change in CHANGES if change.local]
 GRIDS = [change for change in CHANGES if isinstance(change, FewDials)]
 SENTENCE = (
-    "turn the picture by at most 30 degrees, shift it by at most 0.1 of its width and enlarge or shrink it by at most 10 %, "
-    "using at most 0.5 of the ranges"
+    "turn the picture by at most 30 degrees, shift it by at most 0.1 of its width and enlarge or shrink it by at most "
+    "10 %, using at most 0.5 of the ranges"
 )
 IMAGE, VOLUME = (2, 7, 9), (1, 4, 6, 5)
 
@@ -194,8 +194,7 @@ def test_the_published_grid_has_775_points() -> None:
         (
             Affine(scale=10),
             "0.5 of the ranges",
-            "turn the picture by at most 30 degrees, shift it by at most 0.1 of its width and enlarge or shrink it by "
-            "at most 10 %, using at most 0.5 of the ranges",
+            SENTENCE,
         ),
         (Contrast(contrast=0), "5 %", "make it brighter or darker by at most 5 % of the range"),
     ],
