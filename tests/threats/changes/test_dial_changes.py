@@ -41,7 +41,7 @@ CHANGES = [
 LOCAL = [change for change in CHANGES if change.local]
 GRIDS = [change for change in CHANGES if isinstance(change, FewDials)]
 SENTENCE = (
-    "turn the picture by at most 30 degrees, shift it by at most 0.1 of its width and enlarge or shrink it by at most "
+    "turn the picture by at most 30 degrees, shift it by at most 0.1 of its size and enlarge or shrink it by at most "
     "10 %, using at most 0.5 of the ranges"
 )
 IMAGE, VOLUME = (2, 7, 9), (1, 4, 6, 5)
@@ -57,7 +57,7 @@ def field(shape: tuple[int, ...], cases: int = 3, low: float = -10.0, high: floa
 def large(change: DialChange) -> float:
     """A limit at which much happens."""
     unit = change.unit(Space("image", IMAGE, "HU"))
-    return {"%": 50.0, "pixels": 1.5, "degrees": 80.0, "of its width": 0.3}.get(unit, 1.0)
+    return {"%": 50.0, "pixels": 1.5, "degrees": 80.0, "of its size": 0.3}.get(unit, 1.0)
 
 
 def drawn(change: DialChange, here: Field, limit: float, draw: int = 0) -> Tensor:
@@ -181,6 +181,11 @@ def test_grids_fill_the_limit_and_leave_doing_nothing_out(change: FewDials) -> N
             assert nodes.shape[1] == 3**count - 1
 
 
+def test_a_grid_that_no_machine_could_hold_is_refused() -> None:
+    with pytest.raises(ThreatError, match="got 1,000,000; lower 'points'"):
+        Affine().grid(field(IMAGE), torch.ones(3, dtype=torch.float64), 100)
+
+
 def test_the_published_grid_has_775_points() -> None:
     nodes = Affine().grid(field(IMAGE), torch.ones(3, dtype=torch.float64), None)
     assert nodes.shape == (3, 31 * 5 * 5 - 1, 3)
@@ -190,7 +195,7 @@ def test_the_published_grid_has_775_points() -> None:
     ("change", "limit", "said"),
     [
         (Affine(shift=0), "15 degrees", "turn the picture by at most 15 degrees"),
-        (Affine(rotation=0), "0.1 of its width", "shift it by at most 0.1 of its width"),
+        (Affine(rotation=0), "0.1 of its size", "shift it by at most 0.1 of its size"),
         (
             Affine(scale=10),
             "0.5 of the ranges",

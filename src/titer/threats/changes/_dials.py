@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from titer.errors import ThreatError
 from titer.threats.change import Field, GridChange, SmoothChange
 from titer.threats.random import CaseRandom
 
+# More could neither be asked nor held in memory.
+_MOST_POINTS = 100_000
 PICTURES: tuple[Kind, ...] = ("image", "volume")
 
 
@@ -135,6 +138,9 @@ class FewDials(DialChange, GridChange):
         lines = [
             self._line(dial.points if points is None else points) for dial in self.dials() for _ in range(dial.count)
         ]
+        count = math.prod(len(line) for line in lines)
+        if count > _MOST_POINTS:
+            raise ThreatError(f"a grid of at most {_MOST_POINTS:,} points", f"{count:,}", "lower 'points'")
         nodes = torch.cartesian_prod(*lines).reshape(-1, len(lines))
         size = nodes.abs().amax(dim=1)
         nodes = nodes[size.argsort(descending=True, stable=True)][: int((size > 0).sum())]

@@ -65,7 +65,7 @@ class Affine(FewDials):
     def dials(self) -> tuple[Dial, ...]:
         known = (
             Dial("turn the picture by at most {}", "degrees", self.rotation, points=31),
-            Dial("shift it by at most {}", "of its width", self.shift, count=2),
+            Dial("shift it by at most {}", "of its size", self.shift, count=2),
             Dial("enlarge or shrink it by at most {}", "%", self.scale),
         )
         return tuple(dial for dial in known if dial.whole > 0)
