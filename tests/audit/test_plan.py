@@ -132,4 +132,16 @@ def test_limits_of_a_change_are_read_in_its_own_unit(threat: str, limits: list[s
     task = task_of(dataset, subject)
     (found,) = read_threats(subject, dataset, task, "gradients")
     assert [f"{radius.label} {radius.unit}" for radius in found.radii] == limits
+    assert found.id == ("affine-rotation" if "affine" in threat else "corruption")
     assert sentence in found.model_at(found.radii[-1], "gradients").sentence(dataset.space, task)
+
+
+def test_one_subject_may_have_a_change_in_two_variants() -> None:
+    plan = parse_plan(
+        "titer: 1\ndata: {name: chest_phantom, options: {cases: 20, size: 16}}\nmodel: {zoo: t_cnn}\n"
+        "attacks: [pgd, grid]\nthreats:\n  - {change: affine, limits: [0.5]}\n  - {change: affine, limits: [15], options: {shift: 0}}\n"
+    )
+    subject = plan.subjects[0]
+    dataset = read_dataset(subject, None)
+    found = read_threats(subject, dataset, task_of(dataset, subject), "gradients")
+    assert [threat.id for threat in found] == ["affine", "affine-rotation"]

@@ -44,6 +44,7 @@ class Threatened:
         parts = [
             self.spec.change,
             getattr(self.change, "norm", ""),
+            self.change.variant,
             self.spec.goal if self.spec.goal != "untargeted" else "",
         ]
         return "-".join(filter(None, map(str, parts)))

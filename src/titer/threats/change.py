@@ -92,6 +92,11 @@ class Change(ABC):
         """Whether the limit is a number of edits rather than a size."""
         return False
 
+    @property
+    def variant(self) -> str:
+        """What tells this change from others of its name, where a plan has several: "rotation" for an affine one."""
+        return ""
+
     def unit(self, space: Space) -> str:
         """How limits of this change are read aloud."""
         return space.radius_unit

@@ -30,6 +30,7 @@ class Dial:
         whole: the limit, in that unit, at which a parameter of 1 stands.
         count: how many parameters it has.
         points: values of each of them on a grid.
+        name: the setting that gives its range, if it is one of several.
     """
 
     deed: str
@@ -37,6 +38,7 @@ class Dial:
     whole: float
     count: int = 1
     points: int = 5
+    name: str = ""
 
     def words(self) -> str:
         """The deed at its whole range."""
@@ -72,6 +74,10 @@ class DialChange(SmoothChange):
     def parameters(self, field: Field) -> int:
         """Parameters per case."""
         return sum(dial.count for dial in self.dials())
+
+    @property
+    def variant(self) -> str:
+        return self.dials()[0].name if self.single else ""
 
     def unit(self, space: Space) -> str:
         return self.dials()[0].unit if self.single else "of the ranges"

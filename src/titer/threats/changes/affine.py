@@ -64,9 +64,9 @@ class Affine(FewDials):
 
     def dials(self) -> tuple[Dial, ...]:
         known = (
-            Dial("turn the picture by at most {}", "degrees", self.rotation, points=31),
-            Dial("shift it by at most {}", "of its size", self.shift, count=2),
-            Dial("enlarge or shrink it by at most {}", "%", self.scale),
+            Dial("turn the picture by at most {}", "degrees", self.rotation, points=31, name="rotation"),
+            Dial("shift it by at most {}", "of its size", self.shift, count=2, name="shift"),
+            Dial("enlarge or shrink it by at most {}", "%", self.scale, name="scale"),
         )
         return tuple(dial for dial in known if dial.whole > 0)
 

@@ -40,8 +40,14 @@ class Contrast(FewDials):
 
     def dials(self) -> tuple[Dial, ...]:
         known = (
-            Dial("raise or lower contrast by at most {}", "%", self.contrast, points=9),
-            Dial("make it brighter or darker by at most {} of the range", "%", self.brightness, points=9),
+            Dial("raise or lower contrast by at most {}", "%", self.contrast, points=9, name="contrast"),
+            Dial(
+                "make it brighter or darker by at most {} of the range",
+                "%",
+                self.brightness,
+                points=9,
+                name="brightness",
+            ),
         )
         return tuple(dial for dial in known if dial.whole > 0)
 
