@@ -27,11 +27,15 @@ class Radius:
     unit: str
 
 
-def read_limit(raw: Any, space: Space, *, counted: bool) -> Radius:
+def read_limit(raw: Any, space: Space, *, counted: bool, unit: str | None = None) -> Radius:
     """A limit in the unit of the space, or a count of values or words (a share in % is rounded to whole values).
 
     Arguments
         raw: number or text. counted: whether the change counts values (L0, words) instead of measuring them.
+        unit: that of the change, where it is not that of the space (degrees, pixels).
+
+    >>> read_limit("15 degrees", Space("image", (1, 8, 8), "grey level (0-1)"), counted=False, unit="degrees").value
+    15.0
     """
     text = f"{raw:g}" if isinstance(raw, (int, float)) and not isinstance(raw, bool) else str(raw)
     match = _FORM.match(text)
@@ -50,7 +54,7 @@ def read_limit(raw: Any, space: Space, *, counted: bool) -> Radius:
         if written not in ("", "embedding"):
             raise ThreatError("a length in the embedding, without unit", repr(raw), "correct it in 'limits'")
         return Radius(value, text.split()[0], "embedding")
-    unit = space.radius_unit
+    unit = space.radius_unit if unit is None else unit
     if written and written.casefold() != unit.casefold():
         raise ThreatError(f"a limit in {unit}", repr(raw), "convert it, or leave the unit out")
     label = text[: len(text) - len(written)].strip() if written else text
