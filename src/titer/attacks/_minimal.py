@@ -1,0 +1,91 @@
+"""What searches for the smallest change share: values in units of the scale, flat and in float64, with their room."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from titer.attacks._cheapest import Cheapest
+from titer.attacks._hyperplane import nearest
+from titer.attacks.problem import Problem
+from titer.errors import AttackError
+from titer.threats.change import Change
+from titer.threats.changes.additive import Additive
+
+
+def additive(problem: Problem) -> Additive:
+    """The change, which has a norm and a room for every value."""
+    if not isinstance(problem.change, Additive):
+        raise AttackError("an additive change", repr(problem.change.name), "use one with this attack")
+    return problem.change
+
+
+def has_norm(change: Change, *norms: str) -> bool:
+    """Whether a change is measured by one of these norms."""
+    return isinstance(change, Additive) and change.norm in norms
+
+
+def open_rows(problem: Problem, best: Cheapest) -> Int[Tensor, " m"]:
+    """Cases that doing nothing does not fool, and that may be changed at all."""
+    return ((best.cost > 0) & (problem.limit > 0)).nonzero()[:, 0]
+
+
+def rounds(problem: Problem, wanted: int) -> int:
+    """As many questions as are wanted and left."""
+    left = problem.remaining()
+    return wanted if left is None else min(wanted, left)
+
+
+def column(values: Tensor, like: Tensor) -> Tensor:
+    """One value per case, shaped so that it acts on all values of a case."""
+    return values.reshape(-1, *([1] * (like.dim() - 1)))
+
+
+def flat(problem: Problem, params: Tensor) -> Float[Tensor, "n d"]:
+    """Parameters in units of the scale."""
+    return (params / problem.field.scale).flatten(1).double()
+
+
+def raised(problem: Problem, values: Float[Tensor, "n d"]) -> Tensor:
+    """Values in units of the scale as parameters."""
+    clean = problem.field.clean
+    return (values.reshape(clean.shape) * problem.field.scale).to(clean.dtype)
+
+
+def tilt(problem: Problem, slope: Tensor) -> Float[Tensor, "n d"]:
+    """A slope per unit of the scale, zero where nothing may change."""
+    return (problem.field.allow(slope) * problem.field.scale).flatten(1).double()
+
+
+def room(problem: Problem) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]:
+    """The lowest and the highest value of each parameter, in units of the scale."""
+    low, high = additive(problem).ends(problem.field)
+    return flat(problem, low), flat(problem, high)
+
+
+def toward(
+    problem: Problem,
+    values: Float[Tensor, "n m"],
+    slopes: Tensor,
+    start: Float[Tensor, "n d"],
+    ends: tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]],
+) -> tuple[Float[Tensor, "n d"], Int[Tensor, " n"]]:
+    """The smallest move from `start` to the nearest of m linear borders inside the box, and which border that is.
+
+    Arguments
+        values: how far each border is crossed; below 0 in front of it.
+        slopes: [n, m, ...] of these values. start: in units of the scale. ends: as of `room`.
+    """
+    norm, low, high = additive(problem).norm, (ends[0] - start).clamp(max=0), (ends[1] - start).clamp(min=0)
+    tries = [
+        nearest(tilt(problem, slopes[:, way]), -values[:, way], low, high, norm) for way in range(values.shape[1])
+    ]
+    distance = torch.stack([each.distance for each in tries], dim=1)
+    reached = torch.stack([each.reached for each in tries], dim=1)
+    # Where the box ends before any border, the one that comes nearest.
+    met = reached >= 1
+    worth = torch.where(met.any(dim=1, keepdim=True), torch.where(met, -distance, -torch.inf), reached)
+    chosen = worth.argmax(dim=1)
+    moves = torch.stack([each.move for each in tries], dim=1)
+    return moves[torch.arange(len(moves)), chosen], chosen
