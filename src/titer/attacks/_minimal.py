@@ -89,3 +89,24 @@ def toward(
     chosen = worth.argmax(dim=1)
     moves = torch.stack([each.move for each in tries], dim=1)
     return moves[torch.arange(len(moves)), chosen], chosen
+
+
+def tighten(problem: Problem, best: Cheapest, questions: int) -> None:
+    """Shorten the best changes along the line from the clean case, by asking a few times where it crosses the border.
+
+    Between a point that stands and one that fools, the next is asked where a straight line through both margins
+    crosses zero, a tenth further on; so it mostly fools, and the shorter change is kept.
+    """
+    rows = open_rows(problem, best)
+    rows = rows[torch.isfinite(best.cost[rows])]
+    part, longest = problem.rows(rows), best.params[rows]
+    low, high = torch.zeros(len(rows), dtype=torch.float64), torch.ones(len(rows), dtype=torch.float64)
+    below, above = part.advantage(part.clean), best.value[rows]
+    for _ in range(rounds(problem, questions) if len(rows) else 0):
+        crossing = -below / (above - below).clamp_min(1e-300)
+        share = low + (high - low) * (crossing + 0.1 * (1 - crossing)).clamp(0.05, 0.95)
+        params = part.project(longest * column(share, longest).to(longest.dtype))
+        scores = part.scores(params)
+        value, fooled = part.advantage(scores), best.offer(part, params, scores, rows)
+        low, high = torch.where(fooled, low, share), torch.where(fooled, share, high)
+        below, above = torch.where(fooled, below, value), torch.where(fooled, value, above)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from titer.attacks._cheapest import Cheapest
-from titer.attacks._minimal import flat, has_norm, open_rows, raised, room, rounds, toward
+from titer.attacks._minimal import flat, has_norm, open_rows, raised, room, rounds, tighten, toward
 from titer.attacks._ways import Ways
 from titer.attacks.attack import Attack
 from titer.attacks.problem import Problem
@@ -43,6 +43,7 @@ class DeepFool(Attack):
     steps: int = 50
     overshoot: float = 0.02
     candidates: int = 10
+    refine: int = 0
     name: ClassVar[str] = "deepfool"
     reference: ClassVar[str] = "Moosavi-Dezfooli, Fawzi, Frossard 2016, arXiv 1511.04599"
     minimal: ClassVar[bool] = True
@@ -74,4 +75,5 @@ class DeepFool(Attack):
             stay = (~fooled & (following != params).flatten(1).any(dim=1)).nonzero()[:, 0]
             rows, part, ways = rows[stay], part.rows(stay), ways.rows(stay)
             params, total, ends = following[stay], total[stay], (ends[0][stay], ends[1][stay])
+        tighten(problem, best, self.refine)
         return best.params
