@@ -7,11 +7,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from titer.attacks._cheapest import Cheapest
-from titer.attacks._hyperplane import nearest
+from titer.attacks._hyperplane import Nearest, nearest
 from titer.attacks.problem import Problem
 from titer.errors import AttackError
 from titer.threats.change import Change
 from titer.threats.changes.additive import Additive
+
+# The lowest and the highest value of each parameter, in units of the scale.
+Ends = tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]
 
 
 def additive(problem: Problem) -> Additive:
@@ -58,18 +61,21 @@ def tilt(problem: Problem, slope: Tensor) -> Float[Tensor, "n d"]:
     return (problem.field.allow(slope) * problem.field.scale).flatten(1).double()
 
 
-def room(problem: Problem) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]:
-    """The lowest and the highest value of each parameter, in units of the scale."""
+def room(problem: Problem) -> Ends:
+    """The box of the parameters."""
     low, high = additive(problem).ends(problem.field)
     return flat(problem, low), flat(problem, high)
 
 
+def length(problem: Problem, values: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+    """The norm of values in units of the scale."""
+    if additive(problem).norm == "linf":
+        return values.abs().amax(dim=1)
+    return torch.linalg.vector_norm(values, dim=1)  # type: ignore[no-any-return]
+
+
 def toward(
-    problem: Problem,
-    values: Float[Tensor, "n m"],
-    slopes: Tensor,
-    start: Float[Tensor, "n d"],
-    ends: tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]],
+    problem: Problem, values: Float[Tensor, "n m"], slopes: Tensor, start: Float[Tensor, "n d"], ends: Ends
 ) -> tuple[Float[Tensor, "n d"], Int[Tensor, " n"]]:
     """The smallest move from `start` to the nearest of m linear borders inside the box, and which border that is.
 
@@ -77,9 +83,8 @@ def toward(
         values: how far each border is crossed; below 0 in front of it.
         slopes: [n, m, ...] of these values. start: in units of the scale. ends: as of `room`.
     """
-    norm, low, high = additive(problem).norm, (ends[0] - start).clamp(max=0), (ends[1] - start).clamp(min=0)
     tries = [
-        nearest(tilt(problem, slopes[:, way]), -values[:, way], low, high, norm) for way in range(values.shape[1])
+        onto(problem, values[:, way], tilt(problem, slopes[:, way]), start, ends) for way in range(values.shape[1])
     ]
     distance = torch.stack([each.distance for each in tries], dim=1)
     reached = torch.stack([each.reached for each in tries], dim=1)
@@ -110,3 +115,11 @@ def tighten(problem: Problem, best: Cheapest, questions: int) -> None:
         value, fooled = part.advantage(scores), best.offer(part, params, scores, rows)
         low, high = torch.where(fooled, low, share), torch.where(fooled, share, high)
         below, above = torch.where(fooled, below, value), torch.where(fooled, value, above)
+
+
+def onto(
+    problem: Problem, value: Float[Tensor, " n"], slope: Float[Tensor, "n d"], start: Float[Tensor, "n d"], ends: Ends
+) -> Nearest:
+    """The smallest move from `start` to one linear border, which lies `value` away from there."""
+    low, high = (ends[0] - start).clamp(max=0), (ends[1] - start).clamp(min=0)
+    return nearest(slope, -value, low, high, additive(problem).norm)
