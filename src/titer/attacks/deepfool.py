@@ -25,15 +25,16 @@ class DeepFool(Attack):
     g_k + w_k . move = 0 inside the valid range, and the model is asked at x + (1 + overshoot) r. In L2 and without
     a range the move is |g_k| w_k / |w_k|^2. Findings, the two ends of a regression's tolerance and one logit are
     borders of the same kind. Fooled cases leave, and so do those that no longer move. What passes the limit is put
-    back on it.
+    back on it. The change found is shortened on its line at last.
 
     Source: Moosavi-Dezfooli, Fawzi, Frossard 2016 (arXiv 1511.04599). Different from it: moves are smallest inside the
-    range and not clipped to it afterwards, hence exact on linear models.
+    range and not clipped to it afterwards, hence exact on linear models, and the last shortening.
 
     Arguments
         steps: linear models per case, at most.
         overshoot: part by which the way to the border is overdone.
         candidates: nearest classes or findings that are looked at, each with a gradient of its own.
+        refine: questions for the last shortening; 0 for none.
 
     >>> DeepFool(overshoot=-1)
     Traceback (most recent call last):
@@ -43,14 +44,14 @@ class DeepFool(Attack):
     steps: int = 50
     overshoot: float = 0.02
     candidates: int = 10
-    refine: int = 0
+    refine: int = 3
     name: ClassVar[str] = "deepfool"
     reference: ClassVar[str] = "Moosavi-Dezfooli, Fawzi, Frossard 2016, arXiv 1511.04599"
     minimal: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         self.require(1, steps=self.steps, candidates=self.candidates)
-        self.require(0, overshoot=self.overshoot)
+        self.require(0, overshoot=self.overshoot, refine=self.refine)
 
     def fits(self, change: Change) -> bool:
         return has_norm(change, "linf", "l2")
@@ -61,7 +62,7 @@ class DeepFool(Attack):
         part = problem.rows(rows)
         ways, ends, params = Ways.of(part, self.candidates), room(part), part.nothing()
         total = flat(part, params)
-        for step in range(rounds(problem, self.steps + 1)):
+        for step in range(min(self.steps + 1, rounds(problem, self.steps + 1 + self.refine))):
             if not len(rows):
                 break
             if step == self.steps:
