@@ -104,10 +104,12 @@ def tighten(problem: Problem, best: Cheapest, questions: int) -> None:
     """
     rows = open_rows(problem, best)
     rows = rows[torch.isfinite(best.cost[rows])]
+    if not len(rows):
+        return
     part, longest = problem.rows(rows), best.params[rows]
     low, high = torch.zeros(len(rows), dtype=torch.float64), torch.ones(len(rows), dtype=torch.float64)
     below, above = part.advantage(part.clean), best.value[rows]
-    for _ in range(rounds(problem, questions) if len(rows) else 0):
+    for _ in range(rounds(problem, questions)):
         crossing = -below / (above - below).clamp_min(1e-300)
         share = low + (high - low) * (crossing + 0.1 * (1 - crossing)).clamp(0.05, 0.95)
         params = part.project(longest * column(share, longest).to(longest.dtype))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -77,7 +78,7 @@ class CarliniWagner(Attack):
         rows, part, steep = rows[keep], part.rows(keep), steep[keep]
         margin = -part.advantage(part.clean)
         weight = 2 * margin / steep**2
-        pace = self.rate * margin / steep / part.field.clean[0].numel() ** 0.5
+        pace = self.rate * margin / steep / math.prod(part.field.clean.shape[1:]) ** 0.5
         low, high = torch.zeros_like(weight), torch.full_like(weight, torch.inf)
         for search in range(self.searches):
             steps = min(self.steps, left - 1 - search * self.steps)

@@ -82,6 +82,8 @@ class FAB(Attack):
     def search(self, problem: Problem, rng: CaseRandom) -> Tensor:
         best = Cheapest.of(problem)
         rows = open_rows(problem, best)
+        if not len(rows):
+            return best.params
         ways = Ways.of(problem.rows(rows), self.candidates)
         each = [ways.only(rank) for rank in range(ways.count)] if self.targeted else [ways]
         walks = [(restart, aim) for restart in range(self.restarts) for aim in each]
