@@ -16,7 +16,7 @@ from titer.threats.changes.lowpass import LowPass
 
 # Fewer steps than the defaults, so that the laws stay quick; attacks that are not named here run as they are.
 QUICK: dict[str, dict[str, Any]] = {
-    "carlini_wagner": {"steps": 4, "searches": 2, "refine": 1},
+    "carlini_wagner": {"steps": 4, "weights": 2, "refine": 1},
     "deepfool": {"steps": 3, "refine": 1},
     "fab": {"steps": 2, "restarts": 2, "refine": 1},
     "fmn": {"steps": 3},

@@ -38,19 +38,14 @@ class Ways:
             weights = torch.tensor([[1.0], [-1.0]], dtype=torch.float64).repeat(count, 1, 1)
             offsets = -weights[:, :, 0] * problem.truth[:, None] - float(task.tolerance or 0)
             # The side to which the clean answer already errs is nearer.
-            order = ((weights * clean[:, None]).sum(dim=2) + offsets).argsort(dim=1, descending=True, stable=True)
-            return cls(weights, offsets)._take(order[:, :most])
+            return _nearest(weights, offsets, (weights * clean[:, None]).sum(dim=2) + offsets, most)
         each = torch.eye(clean.shape[1], dtype=torch.float64).repeat(count, 1, 1)
         if task.kind == "classes":
             own = each[torch.arange(count), problem.truth][:, None]
             gaps = clean.scatter(1, problem.truth[:, None], -torch.inf)
-            ways = cls(each - own, torch.zeros_like(clean))
-            most = min(most, clean.shape[1] - 1)
-        else:
-            side = 1 - 2 * problem.truth.double().reshape(clean.shape)
-            gaps = side * clean
-            ways = cls(each * side[:, :, None], torch.zeros_like(clean))
-        return ways._take(gaps.argsort(dim=1, descending=True, stable=True)[:, :most])
+            return _nearest(each - own, torch.zeros_like(clean), gaps, min(most, clean.shape[1] - 1))
+        side = 1 - 2 * problem.truth.double().reshape(clean.shape)
+        return _nearest(each * side[:, :, None], torch.zeros_like(clean), side * clean, most)
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -78,8 +73,8 @@ class Ways:
         shifted = problem.model.task.shifted(scores.double())
         return scores, (self.weights * shifted[:, None]).sum(dim=2) + self.offsets, slopes
 
-    def _take(self, order: Tensor) -> Ways:
-        if self.weights is None:
-            return self
-        chosen = order[:, :, None].expand(-1, -1, self.weights.shape[2])
-        return Ways(self.weights.gather(1, chosen), self.offsets.gather(1, order))
+
+def _nearest(weights: Tensor, offsets: Tensor, gaps: Float[Tensor, "n m"], most: int) -> Ways:
+    """The ways that are nearest to being open, nearest first."""
+    order = gaps.argsort(dim=1, descending=True, stable=True)[:, :most]
+    return Ways(weights.gather(1, order[:, :, None].expand(-1, -1, weights.shape[2])), offsets.gather(1, order))

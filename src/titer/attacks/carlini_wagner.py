@@ -39,7 +39,7 @@ class CarliniWagner(Attack):
 
     Arguments
         steps: of Adam, for each c.
-        searches: values of c that are tried.
+        weights: how many values of c are tried.
         rate: first step, in parts of a linear model's mean change per value.
         refine: questions for the last shortening.
 
@@ -49,7 +49,7 @@ class CarliniWagner(Attack):
     """
 
     steps: int = 100
-    searches: int = 4
+    weights: int = 4
     rate: float = 0.3
     refine: int = 3
     name: ClassVar[str] = "carlini_wagner"
@@ -57,7 +57,7 @@ class CarliniWagner(Attack):
     minimal: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        self.require(1, steps=self.steps, searches=self.searches)
+        self.require(1, steps=self.steps, weights=self.weights)
         self.require(1e-6, rate=self.rate)
         self.require(0, refine=self.refine)
 
@@ -67,7 +67,7 @@ class CarliniWagner(Attack):
     def search(self, problem: Problem, rng: CaseRandom) -> Tensor:
         best = Cheapest.of(problem)
         rows = open_rows(problem, best)
-        left = rounds(problem, 1 + self.searches * self.steps + self.refine)
+        left = rounds(problem, 1 + self.weights * self.steps + self.refine)
         if not len(rows) or left < 2:
             return best.params
         part = problem.rows(rows)
@@ -80,8 +80,8 @@ class CarliniWagner(Attack):
         weight = 2 * margin / steep**2
         pace = self.rate * margin / steep / math.prod(part.field.clean.shape[1:]) ** 0.5
         low, high = torch.zeros_like(weight), torch.full_like(weight, torch.inf)
-        for search in range(self.searches):
-            steps = min(self.steps, left - 1 - search * self.steps)
+        for turn in range(self.weights):
+            steps = min(self.steps, left - 1 - turn * self.steps)
             if not len(rows) or steps < 1:
                 break
             found = self._descend(part, weight, pace, steps, rows, best)

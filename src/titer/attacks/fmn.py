@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from titer.attacks._cheapest import Cheapest
-from titer.attacks._minimal import additive, flat, has_norm, open_rows, raised, room, rounds, tilt
+from titer.attacks._minimal import additive, flat, has_norm, length, open_rows, raised, room, rounds, tilt
 from titer.attacks.attack import Attack
 from titer.attacks.losses import loss
 from titer.attacks.problem import Problem
@@ -19,16 +19,19 @@ from titer.errors import AttackError
 from titer.threats.change import Change
 from titer.threats.random import CaseRandom
 
+# By how much the ball grows while nothing is found and nothing says how far the border is.
+_GROWTH = 1.2
+
 
 @dataclass(frozen=True)
 class FMN(Attack):
     """Fast minimum norm: gradient steps inside a ball whose size looks for the border.
 
     d <- project(d + rate * size * direction) onto a ball of this size and the valid range. The size is |d| + |margin| /
-    |slope| (dual norm) until the model is fooled; from then on it shrinks by the part gamma when the point fools, and
-    grows by it when not, with rate and gamma falling along half a cosine. The direction is the gradient over its length
-    (L2), its sign (L-infinity), or the first-order gain of moving to the end of the range (L0, where the size is a
-    number of values and changes by at least one). One question and one gradient per step.
+    |slope| (dual norm) or a little more until the model is fooled; from then on it shrinks by the part gamma when the
+    point fools, and grows by it when not, with rate and gamma falling along half a cosine. The direction is the
+    gradient over its length (L2), its sign (L-infinity), or the first-order gain of moving to the end of the range (L0,
+    where the size is a number of values and changes by at least one). One question and one gradient per step.
 
     Source: Pintor, Roli, Brendel, Biggio 2021 (arXiv 2102.12827); in L2 it is close to DDN (Rony et al. 2019, arXiv
     1811.09600). Different from the first: steps are parts of the ball and not absolute, hence independent of units; the
@@ -83,16 +86,17 @@ class FMN(Attack):
             rate = self.last_rate + (self.rate - self.last_rate) * share
             gamma = self.last_gamma + (self.gamma - self.last_gamma) * share
             # Only the slope of the margin says how far the border is.
-            _, gradient, scores = part.slope(params, self.loss if 0 < step <= steps // 2 else "margin")
+            measured = step == 0 or step > steps // 2
+            _, gradient, scores = part.slope(params, "margin" if measured else self.loss)
             known = torch.isfinite(best.cost[rows])
             fooled = best.offer(part, params, scores, rows)
             cost, slope = best.cost[rows], tilt(part, gradient)
             if additive(part).norm == "l0":
                 ball = _count(ball, cost, gamma, fooled)
             else:
-                far = _distance(part, params, scores, slope)
-                outward = torch.where(known, ball, torch.maximum(far, part.change.cost(part.field, params).double()))
-                ball = torch.where(fooled, torch.minimum(ball * (1 - gamma), cost), outward * (1 + gamma * (step > 0)))
+                far = _distance(part, params, scores, slope) if measured else _GROWTH * ball
+                wider = torch.where(known, ball * (1 + gamma), torch.maximum(far, ball * (1 + gamma)))
+                ball = torch.where(fooled, torch.minimum(ball * (1 - gamma), cost), wider)
             # Without a slope and nothing found there is nowhere to go; one value changed is the least there is.
             stay = (torch.isfinite(cost) | (slope != 0).any(dim=1)) & ((ball >= 1) | (not part.change.counts))
             if not bool(stay.all()):
@@ -112,7 +116,7 @@ def _direction(problem: Problem, slope: Float[Tensor, "n d"], ball: Float[Tensor
     if norm == "linf":
         return slope.sign() * ball[:, None]
     if norm == "l2":
-        return slope / torch.linalg.vector_norm(slope, dim=1).clamp_min(1e-300)[:, None] * ball[:, None]
+        return slope / length(problem, slope).clamp_min(1e-300)[:, None] * ball[:, None]
     low, high = room(problem)
     gain = slope * (high - low)
     return (high - low) * gain / gain.abs().amax(dim=1).clamp_min(1e-300)[:, None]
@@ -124,7 +128,8 @@ def _distance(
     """How large a change reaches the border if the margin is linear."""
     dual = slope.abs().sum(dim=1) if additive(problem).norm == "linf" else torch.linalg.vector_norm(slope, dim=1)
     ahead = (-problem.advantage(scores)).clamp_min(0) / dual.clamp_min(1e-300)
-    return problem.change.cost(problem.field, params).double() + ahead
+    paid: Tensor = problem.change.cost(problem.field, params)
+    return paid.double() + ahead
 
 
 def _count(
