@@ -19,7 +19,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "carlini_wagner": {"steps": 4, "weights": 2, "refine": 1},
     "deepfool": {"steps": 3, "refine": 1},
     "fab": {"steps": 2, "restarts": 2, "refine": 1},
-    "fmn": {"steps": 3},
+    "fmn": {"steps": 2},
     "pgd": {"steps": 3},
     "random_search": {"queries": 4},
     "sigma_zero": {"steps": 5, "losses": ("target", "target2"), "refine": 2},

@@ -48,7 +48,7 @@ def test_attacks_that_minimize_are_asked_once() -> None:
     found = minimal_radii(FMN(), model, batch, LINF, seed="s")
     np.testing.assert_allclose(found.radius, exact, rtol=1e-2)
     assert found.queries is not None
-    assert found.queries.max() <= 101
+    assert found.queries.max() <= 102
     assert found.tolerance == 0.0
 
 

@@ -41,7 +41,7 @@ MET: list[tuple[Attack, float, bool]] = [
     (DeepFool(refine=0), 0.02 + 1e-4, True),
     (FAB(steps=10), 1e-2, True),
     (FAB(steps=10, targeted=True), 1e-2, True),
-    (FMN(steps=60), 1e-2, False),
+    (FMN(steps=60, restarts=1), 1e-2, False),
     (CarliniWagner(), 2e-2, False),
 ]
 
@@ -68,7 +68,9 @@ def test_distances_of_linear_models_are_found(
     assert reached.all() if many or outputs < 3 else reached.mean() > 0.75
 
 
-@pytest.mark.parametrize("attack", [DeepFool(), FAB(steps=10), FMN(steps=60), CarliniWagner()], ids=lambda a: a.name)
+@pytest.mark.parametrize(
+    "attack", [DeepFool(), FAB(steps=10), FMN(steps=60, restarts=1), CarliniWagner()], ids=lambda a: a.name
+)
 def test_a_limit_decides_who_falls(attack: Attack) -> None:
     model, batch = models.linear(FEATURES, CASES, seed=2)
     exact = exact_limits(model, batch.inputs, batch.targets, "l2")
@@ -116,7 +118,7 @@ def test_goals_that_name_what_is_wanted_have_one_border() -> None:
     model, batch = models.linear(FEATURES, CASES, seed=1, outputs=1)
     weight = next(model.module.parameters()).detach().numpy()[0]
     scores = model.predict(batch.inputs)[:, 0]
-    for attack in (DeepFool(), FAB(steps=5), FMN(steps=60)):
+    for attack in (DeepFool(), FAB(steps=5), FMN(steps=60, restarts=1)):
         outcome = run(attack, model, batch, ThreatModel(Additive(), WIDE, goal=Goal("raise")), seed="s")
         needed = np.maximum(-scores, 0) / np.abs(weight).sum()
         np.testing.assert_allclose(outcome.cost, needed, rtol=0.021)
@@ -129,7 +131,7 @@ def test_goals_that_name_what_is_wanted_have_one_border() -> None:
         assert (three.task.decide(outcome.scores) == wanted)[outcome.fooled].all()
 
 
-@pytest.mark.parametrize("attack", [DeepFool(), FAB(steps=6), FMN(steps=20), CarliniWagner(weights=2)])
+@pytest.mark.parametrize("attack", [DeepFool(), FAB(steps=6), FMN(steps=20, restarts=1), CarliniWagner(weights=2)])
 def test_units_do_not_matter(attack: Attack) -> None:
     rng = np.random.default_rng(0)
     weight, inputs = rng.normal(size=(2, 8)), rng.uniform(-1, 1, size=(CASES, 8))
@@ -236,7 +238,7 @@ def test_the_enumerated_optimum_of_a_small_relu_net_is_found(seed: int) -> None:
     reachable = exact < 8
     assert reachable.sum() >= 3
     threat = ThreatModel(Additive(), 18.0)
-    for attack, near in ((FAB(steps=30, restarts=8), 1e-2), (FMN(steps=100), 1e-2), (DeepFool(), 0.3)):
+    for attack, near in ((FAB(steps=30, restarts=8), 1e-2), (FMN(restarts=3), 1e-2), (DeepFool(), 0.3)):
         outcome = run(attack, model, batch, threat, seed="relu")
         cost = np.where(outcome.fooled, outcome.cost, np.inf)
         assert (cost >= exact - 1e-7).all()
@@ -245,7 +247,7 @@ def test_the_enumerated_optimum_of_a_small_relu_net_is_found(seed: int) -> None:
 
 def test_smooth_changes_are_searched_without_the_range() -> None:
     model, batch = models.network("signal", 8, answer="two classes", seed=1)
-    for attack in (DeepFool(), FMN(steps=40), FAB(steps=10)):
+    for attack in (DeepFool(), FMN(steps=20), FAB(steps=10)):
         outcome = run(attack, model, batch, ThreatModel(LowPass("linf"), 3.0), seed="s")
         assert outcome.fooled.mean() > 0.5
         assert not outcome.violated.any()

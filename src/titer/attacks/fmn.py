@@ -39,7 +39,8 @@ class FMN(Attack):
     L-infinity; projection is exact where ball and range cut each other.
 
     Arguments
-        steps: gradient steps per case.
+        steps: gradient steps per walk.
+        restarts: walks per case; all but the first begin at a random point of the smallest ball so far.
         rate, last_rate: length of the first and last step, in sizes of the ball (L0: in ranges of the values).
         gamma, last_gamma: part by which the ball changes, first and last.
         loss: what the first half climbs; a name from `titer.attacks.losses`.
@@ -49,10 +50,11 @@ class FMN(Attack):
     titer.errors.AttackError: expected gammas between 0 and 1, the first no smaller, got 1.5, 0.001; correct 'gamma'
     """
 
-    steps: int = 100
+    steps: int = 50
+    restarts: int = 2
     rate: float = 2.0
     last_rate: float = 0.01
-    gamma: float = 0.05
+    gamma: float = 0.1
     last_gamma: float = 0.001
     loss: str = "ce"
     name: ClassVar[str] = "fmn"
@@ -60,7 +62,7 @@ class FMN(Attack):
     minimal: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        self.require(1, steps=self.steps)
+        self.require(1, steps=self.steps, restarts=self.restarts)
         if not 0 < self.last_gamma <= self.gamma < 1:
             raise AttackError(
                 "gammas between 0 and 1, the first no smaller", f"{self.gamma}, {self.last_gamma}", "correct 'gamma'"
@@ -77,11 +79,24 @@ class FMN(Attack):
     def search(self, problem: Problem, rng: CaseRandom) -> Tensor:
         best = Cheapest.of(problem)
         rows = open_rows(problem, best)
-        part, steps = problem.rows(rows), rounds(problem, self.steps + 1) - 1
-        params, ball = part.nothing(), torch.zeros(len(rows), dtype=torch.float64)
-        for step in range(steps):
-            if not len(rows):
+        left = rounds(problem, self.restarts * (self.steps + 1))
+        for restart in range(self.restarts):
+            steps = min(self.steps, left - 1)
+            left -= steps + 1
+            if not len(rows) or steps < 1:
                 break
+            part, ball = problem.rows(rows), torch.zeros(len(rows), dtype=torch.float64)
+            params = part.nothing()
+            if restart:
+                ball = torch.minimum(best.cost[rows], part.limit.double())
+                params = part.within(ball.to(part.limit.dtype)).sample(rng.rows(rows), restart)
+            self._walk(part, params, ball, steps, rows, best)
+        return best.params
+
+    def _walk(
+        self, part: Problem, params: Tensor, ball: Float[Tensor, " n"], steps: int, rows: Tensor, best: Cheapest
+    ) -> None:
+        for step in range(steps):
             share = (1 + math.cos(math.pi * step / max(1, steps - 1))) / 2
             rate = self.last_rate + (self.rate - self.last_rate) * share
             gamma = self.last_gamma + (self.gamma - self.last_gamma) * share
@@ -101,13 +116,13 @@ class FMN(Attack):
             stay = (torch.isfinite(cost) | (slope != 0).any(dim=1)) & ((ball >= 1) | (not part.change.counts))
             if not bool(stay.all()):
                 keep = stay.nonzero()[:, 0]
+                if not len(keep):
+                    return
                 rows, part, params, slope, ball = rows[keep], part.rows(keep), params[keep], slope[keep], ball[keep]
             ball = torch.minimum(ball, part.limit.double())
             moved = raised(part, flat(part, params) + rate * _direction(part, slope, ball))
             params = part.within(ball.to(part.limit.dtype)).project(moved)
-        if len(rows) and steps >= 0:
-            best.offer(part, params, part.scores(params), rows)
-        return best.params
+        best.offer(part, params, part.scores(params), rows)
 
 
 def _direction(problem: Problem, slope: Float[Tensor, "n d"], ball: Float[Tensor, " n"]) -> Float[Tensor, "n d"]:
