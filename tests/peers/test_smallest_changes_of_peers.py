@@ -1,7 +1,7 @@
 """Smallest changes against Foolbox's: same model and cases, equal steps; medians, and means of numbers of values.
 
-No peer's is smaller, but for DDN (the counterpart of our FMN in L2), by less than 2 %, and DeepFool in L-infinity, whose
-many short steps end as near as our two or three, within 2 % either way.
+No peer's is smaller, but for DDN (the counterpart of our FMN in L2), by less than 2 %, and DeepFool in L-infinity,
+whose many short steps end as near as our two or three, within 2 % either way.
 """
 
 from __future__ import annotations
