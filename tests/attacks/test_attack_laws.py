@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from titer.attacks.fgsm import FGSM
@@ -17,7 +19,17 @@ from titer.threats.changes.corruption import Corruption
 from titer.threats.changes.lowpass import LowPass
 
 # Fewer steps than the defaults, so that the laws stay quick; attacks that are not named here run as they are.
-QUICK = {"pgd": {"steps": 3}, "square": {"queries": 30}, "random_search": {"queries": 4}, "grid": {"points": 3}}
+QUICK: dict[str, dict[str, Any]] = {
+    "carlini_wagner": {"steps": 4, "weights": 2, "refine": 1},
+    "deepfool": {"steps": 3, "refine": 1},
+    "fab": {"steps": 2, "restarts": 2, "refine": 1},
+    "fmn": {"steps": 2},
+    "grid": {"points": 3},
+    "pgd": {"steps": 3},
+    "random_search": {"queries": 4},
+    "sigma_zero": {"steps": 5, "losses": ("target", "target2"), "refine": 2},
+    "square": {"queries": 30},
+}
 VARIANTS = [
     PGD(steps=4, restarts=3, losses=("target", "dlr"), momentum=0.9),
     PGD(steps=4, early_exit=True),

@@ -158,6 +158,23 @@ class Problem:
             columns.append(self._watched(gradient))
         return scores.detach(), torch.stack(columns, dim=1)
 
+    def slopes(self, params: Tensor, weights: Float[Tensor, "n m K"]) -> tuple[Tensor, Tensor]:
+        """Scores [n, K] and the slopes [n, m, ...] of m weighted sums of them; m passes, or one if K is 1."""
+        point, scores = self._look(params)
+        weighed = weights.to(scores)
+        if scores.shape[1] == 1:
+            (gradient,) = torch.autograd.grad(scores.sum(), point)
+            slope = self._watched(gradient)[:, None]
+            return scores.detach(), weighed.reshape(*weighed.shape[:2], *[1] * (slope.dim() - 2)) * slope
+        columns = []
+        for way in range(weighed.shape[1]):
+            last = way == weighed.shape[1] - 1
+            with torch.enable_grad():
+                total = (weighed[:, way] * scores).sum()
+            (gradient,) = torch.autograd.grad(total, point, retain_graph=not last)
+            columns.append(self._watched(gradient))
+        return scores.detach(), torch.stack(columns, dim=1)
+
     def contrast(self, params: Tensor, wanted: Int[Tensor, " n"]) -> tuple[Tensor, Tensor, Tensor]:
         """Scores [n, K], the slope of each case's wanted score, and that of the sum of all others; two passes."""
         point, scores = self._look(params)
