@@ -64,7 +64,9 @@ class ThreatSpec(Part):
         None, description="What the attacker sees; as much as the model gives if left out."
     )
     queries: int | None = Field(None, ge=1, description="Most questions per case.")
-    where: Literal["all", "outside-mask"] = Field("all", description="Whether a known lesion may be changed.")
+    where: Literal["all", "outside-mask", "inside-mask"] = Field(
+        "all", description="What may change: all, never a known lesion, or only what the masks mark (brain tissue)."
+    )
     attacks: tuple[str | dict[str, Any], ...] | None = Field(None, description="Attacks for this threat only.")
     main: Limit | None = Field(None, description="The limit that the summary speaks of; the middle one if left out.")
 

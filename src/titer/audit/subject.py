@@ -45,6 +45,7 @@ class Threatened:
             self.spec.change,
             getattr(self.change, "norm", ""),
             self.spec.goal if self.spec.goal != "untargeted" else "",
+            self.spec.where if self.spec.where != "all" else "",
         ]
         return "-".join(filter(None, map(str, parts)))
 
@@ -172,7 +173,7 @@ def read_threats(subject: Subject, dataset: Dataset, task: Task, access: Access)
     ids = [threat.id for threat in threats]
     if len(set(ids)) != len(ids):
         raise PlanError(
-            "threats that differ in change, norm or goal", ", ".join(ids), "put their limits into one threat"
+            "threats that differ in change, norm, goal or 'where'", ", ".join(ids), "put their limits into one threat"
         )
     return tuple(threats)
 

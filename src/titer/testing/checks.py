@@ -39,6 +39,7 @@ _GROUND: tuple[tuple[str, Change, float], ...] = (
     ("signal", LowPass("linf"), 0.1),
     ("tokens", Embedding("l2"), 0.5),
     ("tokens", Substitution(), 2.0),
+    ("volume", Additive("linf"), 0.05),
 )
 _ANSWERS: tuple[models.Answer, ...] = ("classes", "two classes", "binary", "multilabel", "regression", "anomaly")
 
