@@ -110,7 +110,14 @@ def test_changes_are_refused_where_they_have_no_meaning(change: Change, kind: st
 
 @pytest.mark.parametrize(
     "settings",
-    [{"limit": -0.1}, {"limit": float("nan")}, {"limit": float("inf")}, {"queries": 0}, {"where": "inside"}, {"where": "inside_mask"}],
+    [
+        {"limit": -0.1},
+        {"limit": float("nan")},
+        {"limit": float("inf")},
+        {"queries": 0},
+        {"where": "inside"},
+        {"where": "inside_mask"},
+    ],
 )
 def test_wrong_settings_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(ThreatError, match="expected"):

@@ -93,6 +93,9 @@ class Change(ABC):
         """How limits of this change are read aloud."""
         return space.radius_unit
 
+    def suits(self, space: Space) -> None:  # noqa: B027 - nothing to refuse is the rule
+        """Refuse a space of the right kind that the change has no meaning for, before anything runs."""
+
     def check(self, field: Field) -> None:  # noqa: B027 - nothing to refuse is the rule
         """Refuse a field on which the change cannot act; most act on any."""
 

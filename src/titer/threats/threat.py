@@ -32,8 +32,8 @@ class ThreatModel:
         goal: what counts as fooled.
         knowledge: what the attacker sees of the model: gradients, scores or labels.
         queries: the most questions per case; None means no limit.
-        where: what may change: "all"; "outside-mask" to keep a known lesion as it is; "inside-mask" for what the masks of
-            the cases mark and nothing else, such as brain tissue.
+        where: what may change: "all"; "outside-mask" to keep a known lesion as it is; "inside-mask" for what the
+            masks of the cases mark and nothing else, such as brain tissue.
 
     >>> from titer.threats.changes.additive import Additive
     >>> threat = ThreatModel(Additive("linf"), 0.1, label="0.1")
@@ -71,6 +71,7 @@ class ThreatModel:
                 f"change {self.change.name!r} for {', '.join(self.change.kinds)}",
                 "use 'embedding' (an upper bound) or 'substitution' (real words)" if words else "use 'additive'",
             )
+        self.change.suits(space)
 
     def sentence(self, space: Space, task: Task) -> str:
         """The threat in English."""
