@@ -110,7 +110,8 @@ class Band(SmoothChange):
         keep = _inside(length, field.rate or 1.0, self.low, self.high).to(params.device)
         # In double precision, so that the band is as sharp as single precision can tell.
         lines = torch.fft.rfft(field.allow(params).double())
-        return torch.fft.irfft(torch.where(keep, lines, torch.zeros_like(lines)), n=length).to(params.dtype)
+        passed: Tensor = torch.fft.irfft(torch.where(keep, lines, torch.zeros_like(lines)), n=length)
+        return passed.to(params.dtype)
 
     def apply(self, field: Field, params: Tensor) -> Tensor:
         return field.clip(field.clean + self.passed(field, params))
