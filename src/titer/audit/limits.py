@@ -27,11 +27,12 @@ class Radius:
     unit: str
 
 
-def read_limit(raw: Any, space: Space, *, counted: bool) -> Radius:
+def read_limit(raw: Any, space: Space, *, counted: bool, noun: str = "", places: int | None = None) -> Radius:
     """A limit in the unit of the space, or a count of values or words (a share in % is rounded to whole values).
 
     Arguments
         raw: number or text. counted: whether the change counts values (L0, words) instead of measuring them.
+        noun, places: what is counted, and how many of it a case has; values, features or words if left out.
     """
     text = f"{raw:g}" if isinstance(raw, (int, float)) and not isinstance(raw, bool) else str(raw)
     match = _FORM.match(text)
@@ -40,9 +41,11 @@ def read_limit(raw: Any, space: Space, *, counted: bool) -> Radius:
     value = float(match["top"]) / float(match["bottom"] or 1)
     written = match["unit"]
     if counted:
-        noun = "words" if space.kind == "tokens" else "features" if space.kind == "table" else "values"
+        if noun in ("", "values"):
+            noun = "words" if space.kind == "tokens" else "features" if space.kind == "table" else "values"
         if written == "%":
-            return Radius(float(max(1, round(value / 100 * space.size))), f"{match['top']} %", noun)
+            whole = space.size if places is None else places
+            return Radius(float(max(1, round(value / 100 * whole))), f"{match['top']} %", noun)
         if written not in ("", noun, noun[:-1]) or value != int(value):
             raise ThreatError(f"a whole number of {noun} or a share in %", repr(raw), "correct it in 'limits'")
         return Radius(value, text.split()[0], noun)

@@ -145,9 +145,8 @@ def read_threats(subject: Subject, dataset: Dataset, task: Task, access: Access)
     for spec in subject.threats:
         settings = {**spec.options, **({"norm": spec.norm} if spec.norm else {})}
         change: Change = build(CHANGES.find(spec.change), settings, f"threat {spec.change}")
-        counted = change.counts
-        radii = sorted({read_limit(raw, dataset.space, counted=counted) for raw in spec.limits}, key=lambda r: r.value)
-        main = radii[len(radii) // 2] if spec.main is None else read_limit(spec.main, dataset.space, counted=counted)
+        radii = sorted({_limit(raw, dataset, change) for raw in spec.limits}, key=lambda r: r.value)
+        main = radii[len(radii) // 2] if spec.main is None else _limit(spec.main, dataset, change)
         if main.value not in [radius.value for radius in radii]:
             raise PlanError(f"a main limit among {[r.label for r in radii]}", main.label, "correct 'main'")
         attacks = read_attacks(spec.attacks if spec.attacks is not None else subject.attacks)
@@ -163,7 +162,7 @@ def read_threats(subject: Subject, dataset: Dataset, task: Task, access: Access)
             raise PlanError(
                 f"an attack that can search {spec.change!r} seeing {spec.knowledge or access}",
                 ", ".join(a.name for a in attacks),
-                "add one: pgd or jsma with gradients, square with scores",
+                "add one: pgd or jsma with gradients, square with scores, greedy for single edits",
             )
         used |= {a.name for a in fitting}
         made = Threatened(spec, change, tuple(radii), main, fitting)
@@ -176,6 +175,13 @@ def read_threats(subject: Subject, dataset: Dataset, task: Task, access: Access)
             "threats that differ in change, norm, goal or 'where'", ", ".join(ids), "put their limits into one threat"
         )
     return tuple(threats)
+
+
+def _limit(raw: Any, dataset: Dataset, change: Change) -> Radius:
+    if not change.counts:
+        return read_limit(raw, dataset.space, counted=False)
+    noun, places = change.unit(dataset.space), change.places(dataset.space)
+    return read_limit(raw, dataset.space, counted=True, noun=noun, places=places)
 
 
 def _all_used(subject: Subject, used: set[str], access: Access) -> None:

@@ -21,6 +21,7 @@ from titer.threats.change import Change
 from titer.threats.changes.additive import Additive
 from titer.threats.changes.band import Band
 from titer.threats.changes.channels import Channels
+from titer.threats.changes.dropped_lead import DroppedLead
 from titer.threats.changes.embedding import Embedding
 from titer.threats.changes.lowpass import LowPass
 from titer.threats.changes.substitution import Substitution
@@ -44,6 +45,7 @@ _GROUND: tuple[tuple[str, Change, float], ...] = (
     ("volume", Additive("linf"), 0.05),
     ("signal", Band(5.0, 40.0, slew=20.0), 0.1),
     ("signal", Channels(), 0.3),
+    ("signal", DroppedLead(), 1.0),
 )
 _ANSWERS: tuple[models.Answer, ...] = ("classes", "two classes", "binary", "multilabel", "regression", "anomaly")
 
