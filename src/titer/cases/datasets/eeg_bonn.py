@@ -85,7 +85,7 @@ _CARD = DataCard(
     source="Bonn EEG time series, sets A to E, values unchanged",
     subjects="the segment; five persons a set, not published which",
     cautions=(
-        "A and B were recorded on the scalp, C, D and E within the head: E against all is partly a matter of electrodes.",
+        "A and B were recorded on the scalp, C, D and E within the head: E against all may be a matter of electrodes.",
         "A person's segments may stand in two parts of a split, as nobody knows whose they are.",
         "Amplitudes are converter steps, taken as microvolt; a few segments of set D and E touch the end of the range.",
     ),
