@@ -106,12 +106,8 @@ class Band(SmoothChange):
 
     def passed(self, field: Field, params: Tensor) -> Tensor:
         """B p: the part of [n, C, T] within the band, in the channels that are open."""
-        length = params.shape[-1]
-        keep = _inside(length, field.rate or 1.0, self.low, self.high).to(params.device)
         # In double precision, so that the band is as sharp as single precision can tell.
-        lines = torch.fft.rfft(field.allow(params).double())
-        passed: Tensor = torch.fft.irfft(torch.where(keep, lines, torch.zeros_like(lines)), n=length)
-        return passed.to(params.dtype)
+        return self._passed(field, field.allow(params).double()).to(params.dtype)
 
     def apply(self, field: Field, params: Tensor) -> Tensor:
         return field.clip(field.clean + self.passed(field, params))
@@ -138,7 +134,8 @@ class Band(SmoothChange):
                 before = kept + excess[number]
                 kept = nearest(before)
                 excess[number] = before - kept
-            kept = self.passed(field, kept)
+            kept = self._passed(field, kept)
+        kept = self.passed(field, kept)
         return kept * self._factor(field, kept, limit)
 
     def steepest(self, field: Field, gradient: Tensor) -> Tensor:
@@ -177,6 +174,14 @@ class Band(SmoothChange):
             more.append(f"a slope of {self.slew:g} per second")
         listed = more[0] if len(more) == 1 else f"{', '.join(more[:-1])} and {more[-1]}"
         return f"change {size}, within {listed}"
+
+    def _passed(self, field: Field, values: Tensor) -> Tensor:
+        """The part of [n, C, T] within the band, in the precision given."""
+        length = values.shape[-1]
+        lines = torch.fft.rfft(values)
+        keep = _inside(length, field.rate or 1.0, self.low, self.high).to(lines)
+        passed: Tensor = torch.fft.irfft(lines * keep, n=length)
+        return passed
 
     def _peaked(self, values: Tensor) -> Tensor:
         """Each channel scaled to a largest size of 1; a channel of zeros stays."""
