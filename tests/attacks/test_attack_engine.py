@@ -139,6 +139,27 @@ def test_inside_the_mask_alone_may_change(attack: Attack, kind: str) -> None:
         run(attack, model, batch, threat, seed="s")
 
 
+def test_a_linear_age_moves_by_the_weights_of_the_brain_alone() -> None:
+    """Shift of a linear regressor under a limit: the limit times the sum of |weights| where something may change."""
+    rng = np.random.default_rng(0)
+    space = Space("volume", (1, 4, 5, 6), "normalized intensity")
+    weight = rng.normal(size=(1, space.size))
+    model = TorchModel(
+        models.Affine(torch.from_numpy(weight), torch.tensor([70.0], dtype=torch.float64)),
+        space, Task("regression", ("age",), tolerance=1.0), name="age",
+    )  # fmt: skip
+    inputs = rng.uniform(0.2, 0.8, size=(5, *space.shape))
+    brain = np.zeros_like(inputs)
+    brain[:, :, 1:3, 1:4, 2:5] = 1
+    batch = replace(Batch.of(inputs, model.predict(inputs)[:, 0]), masks=brain)
+    for where, allowed in (("inside-mask", brain[0]), ("outside-mask", 1 - brain[0]), ("all", np.ones(space.shape))):
+        for goal, sign in (("raise", 1), ("lower", -1)):
+            threat = ThreatModel(Additive(), 0.002, where=where, goal=Goal(goal))  # type: ignore[arg-type]
+            outcome = run(PGD(steps=3), model, batch, threat, seed="s")
+            shift = (outcome.scores - outcome.clean_scores)[:, 0]
+            np.testing.assert_allclose(shift, sign * 0.002 * (np.abs(weight[0]) * allowed.ravel()).sum(), rtol=1e-9)
+
+
 def test_inside_and_outside_share_out_the_case() -> None:
     model, batch = models.linear(6, 5)
     masks = np.zeros_like(batch.inputs)

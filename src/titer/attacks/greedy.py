@@ -55,15 +55,15 @@ class Greedy(Attack):
         limit = torch.minimum(problem.limit.floor().long(), real.any(dim=-1).sum(dim=1))
         go = (best.value <= 0) & (limit > 0)
         few = torch.tensor([_combinations(each, int(k), most) <= most for each, k in zip(real, limit, strict=True)])
-        for rows, search in ((go & few, self._all), (go & ~few, self._climb)):
-            chosen = rows.nonzero()[:, 0]
-            if len(chosen):
-                search(problem.rows(chosen), chosen, limit[chosen], edits[chosen], real[chosen], most, best)
+        rows = (go & few).nonzero()[:, 0]
+        if len(rows):
+            self._all(problem.rows(rows), rows, limit[rows], edits[rows], real[rows], best)
+        rows = (go & ~few).nonzero()[:, 0]
+        if len(rows):
+            self._climb(problem.rows(rows), rows, limit[rows], edits[rows], real[rows], most, best)
         return best.params
 
-    def _all(
-        self, problem: Problem, rows: Tensor, limit: Tensor, edits: Tensor, real: Tensor, most: int, best: Cheapest
-    ) -> None:
+    def _all(self, problem: Problem, rows: Tensor, limit: Tensor, edits: Tensor, real: Tensor, best: Cheapest) -> None:
         """Every combination, fewest edits first; who is fooled leaves."""
         clean = problem.nothing()
         for positions, choices in _listed(int(limit.max()), edits.shape[1], edits.shape[2]):
@@ -104,10 +104,10 @@ class Greedy(Attack):
             moved = (chosen >= 0).nonzero()[:, 0]
             if not len(moved):
                 return
-            position, choice = chosen[moved] // edits.shape[2], chosen[moved] % edits.shape[2]
+            where, which = chosen[moved] // edits.shape[2], chosen[moved] % edits.shape[2]
             params = params.clone()
-            params[moved, position] = edits[moved, position, choice]
-            open_[moved, position] = False
+            params[moved, where] = edits[moved, where, which]
+            open_[moved, where] = False
 
 
 def _edited(params: Tensor, position: int, value: Tensor) -> Tensor:

@@ -76,7 +76,8 @@ class ThreatModel:
     def sentence(self, space: Space, task: Task) -> str:
         """The threat in English."""
         label = self.label or f"{self.limit:g}"
-        limit = label if self.change.counts else f"{label} {self.change.unit(space)}".strip()
+        share = f"{label} of all" if label.endswith("%") else label
+        limit = share if self.change.counts else f"{label} {self.change.unit(space)}".strip()
         asked = f" and asks at most {self.queries} questions per case" if self.queries else ""
         kept = _WHERE[self.where]
         change = self.change.sentence(limit)
