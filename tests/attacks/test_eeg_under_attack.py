@@ -7,6 +7,7 @@ at 2 uV (about 20 dB) most cases fall, and noise of the same size does nothing.
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from titer.attacks.noise import Noise
 from titer.attacks.pgd import PGD
 from titer.cases.case import Batch
 from titer.cases.datasets.eeg_simulated import EegSimulated
+from titer.cases.find import find_dataset
 from titer.cases.splits import split
 from titer.models.trained import TrainedModel
 from titer.models.training import train
@@ -111,3 +113,26 @@ def test_leads_that_fail_turn_some_cases_and_more_leads_more() -> None:
     assert 0 < fallen[0].sum() < fallen[2].sum()
     assert (fallen[0] <= fallen[1]).all()
     assert (fallen[1] <= fallen[2]).all()
+
+
+def test_recorded_segments_change_sets_within_ten_microvolts_of_the_band(real_data: Path) -> None:
+    """Five sets of 50 to 300 uV are told apart; seizures against the rest would withstand ten times as much."""
+    if not (real_data / "eeg_bonn").is_dir():
+        pytest.skip("no folder eeg_bonn")
+    data = find_dataset("eeg_bonn", root=real_data, task="sets")
+    parts = split(data, seed=0)
+    model = train(TCNN1d(), data, parts, seed=0, epochs=5)
+    batch = data.cases.take(parts.test)
+    batch = batch.take(model.task.correct(model.predict(batch.inputs), batch.targets))
+    assert len(batch) > 0.6 * len(parts.test)
+    batch = batch.take(np.sort(np.random.default_rng(0).permutation(len(batch))[:100]))
+    outcome = run(PGD(restarts=1), model, batch, ThreatModel(BAND, 10.0), seed="eeg")
+    noise = run(Noise(), model, batch, ThreatModel(BAND, 10.0), seed="eeg")
+    assert not outcome.violated.any()
+    assert outcome.fooled.mean() > 0.35
+    assert noise.fooled.mean() < outcome.fooled.mean() / 3
+    added = outcome.perturbed.astype(np.float64) - batch.inputs
+    assert np.abs(added).max() <= 10 * (1 + 1e-5)
+    lines = np.abs(np.fft.rfft(added)) ** 2
+    where = np.fft.rfftfreq(512, 1 / 173.61)
+    assert lines[..., (where < 0.5) | (where > 40.0)].sum() <= 1e-6 * lines.sum()
