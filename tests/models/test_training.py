@@ -40,7 +40,8 @@ def test_same_seed_gives_the_same_bits_and_another_does_not(name: str) -> None:
     again = train(recipe, data, parts, seed=4, epochs=2)
     assert first.digest == again.digest
     assert first.record == again.record
-    if name != "t_bow":  # starts at zero; its order of cases still differs, its first steps may not
+    # One starts at zero, so that only its order of cases differs; the other is fitted in closed form.
+    if name not in ("t_bow", "t_pca"):
         assert first.digest != train(recipe, data, parts, seed=5, epochs=2).digest
 
 

@@ -94,4 +94,5 @@ EXAMPLES: dict[str, Any] = {
     "t_trf": notes,
     "t_bow": notes,
     "t_ae": spots,
+    "t_pca": spots,
 }

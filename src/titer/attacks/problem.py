@@ -14,7 +14,7 @@ from titer.attacks._rows import Seating
 from titer.attacks.losses import advantage, loss
 from titer.errors import AttackError, BudgetError
 from titer.models.model import Access, Model, allows
-from titer.threats.change import Change, Field, SmoothChange, StepwiseChange
+from titer.threats.change import Change, DrawnChange, Field, GridChange, SmoothChange, StepwiseChange
 from titer.threats.goal import Goal
 from titer.threats.random import CaseRandom
 
@@ -31,9 +31,10 @@ class Meter:
     def watch(self, rows: Tensor, gradient: Tensor) -> None:
         """Remember gradients that are identically zero, or not numbers."""
         largest = gradient.flatten(1).abs().amax(dim=1).cpu()
-        self.passes[rows] += 1
-        self.flat[rows] += largest == 0
-        self.broken[rows] += ~torch.isfinite(largest)
+        # Added up row by row, since one question may hold a case several times.
+        self.passes.index_add_(0, rows, torch.ones_like(rows))
+        self.flat.index_add_(0, rows, (largest == 0).long())
+        self.broken.index_add_(0, rows, (~torch.isfinite(largest)).long())
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +79,13 @@ class Problem:
         return self.change
 
     @property
+    def gridded(self) -> GridChange:
+        """The change, if it has so few parameters that a grid can be laid over them."""
+        if not isinstance(self.change, GridChange):
+            raise AttackError("a change of few parameters", f"{self.change.name!r}", "use an attack for smooth changes")
+        return self.change
+
+    @property
     def stepwise(self) -> StepwiseChange:
         """The change, if it is made of single edits."""
         if not isinstance(self.change, StepwiseChange):
@@ -85,7 +93,7 @@ class Problem:
         return self.change
 
     def rows(self, index: Tensor) -> Problem:
-        """The same problem on fewer cases: attacks drop cases that are already fooled."""
+        """The same problem on some of its cases: those still standing, or each several times to ask several things."""
         return replace(
             self,
             inputs=self.inputs[index],
@@ -107,7 +115,7 @@ class Problem:
 
     def sample(self, rng: CaseRandom, draw: int) -> Tensor:
         """Random parameters within the limit."""
-        change = self.change if isinstance(self.change, StepwiseChange) else self.smooth
+        change = self.change if isinstance(self.change, (StepwiseChange, DrawnChange)) else self.smooth
         return change.sample(self.field, self.limit, rng, draw)
 
     def project(self, params: Tensor) -> Tensor:
@@ -244,14 +252,15 @@ class Problem:
         return seen
 
     def _spend(self, count: int) -> None:
-        asked = self.meter.queries[self.index] + count
-        if self.budget is not None and len(asked) and int(asked.max()) > self.budget:
+        # A question may hold a case several times, with other parameters each; all of them count.
+        asked = self.meter.queries.index_add(0, self.index, torch.full_like(self.index, count))
+        if self.budget is not None and len(self) and int(asked[self.index].max()) > self.budget:
             raise BudgetError(
                 f"at most {self.budget} questions per case",
-                str(int(asked.max())),
+                str(int(asked[self.index].max())),
                 "lower the attack's steps or queries",
             )
-        self.meter.queries[self.index] = asked
+        self.meter.queries.copy_(asked)
 
 
 @dataclass(eq=False)

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,7 @@ class Threatened:
         parts = [
             self.spec.change,
             getattr(self.change, "norm", ""),
+            self.change.variant,
             self.spec.goal if self.spec.goal != "untargeted" else "",
             self.spec.where if self.spec.where != "all" else "",
         ]
@@ -145,8 +146,15 @@ def read_threats(subject: Subject, dataset: Dataset, task: Task, access: Access)
     for spec in subject.threats:
         settings = {**spec.options, **({"norm": spec.norm} if spec.norm else {})}
         change: Change = build(CHANGES.find(spec.change), settings, f"threat {spec.change}")
-        radii = sorted({_limit(raw, dataset, change) for raw in spec.limits}, key=lambda r: r.value)
-        main = radii[len(radii) // 2] if spec.main is None else _limit(spec.main, dataset, change)
+        read = partial(
+            read_limit,
+            space=dataset.space,
+            counted=change.counts,
+            unit=change.unit(dataset.space),
+            places=change.places(dataset.space),
+        )
+        radii = sorted({read(raw) for raw in spec.limits}, key=lambda r: r.value)
+        main = radii[len(radii) // 2] if spec.main is None else read(spec.main)
         if main.value not in [radius.value for radius in radii]:
             raise PlanError(f"a main limit among {[r.label for r in radii]}", main.label, "correct 'main'")
         attacks = read_attacks(spec.attacks if spec.attacks is not None else subject.attacks)
@@ -175,13 +183,6 @@ def read_threats(subject: Subject, dataset: Dataset, task: Task, access: Access)
             "threats that differ in change, norm, goal or 'where'", ", ".join(ids), "put their limits into one threat"
         )
     return tuple(threats)
-
-
-def _limit(raw: Any, dataset: Dataset, change: Change) -> Radius:
-    if not change.counts:
-        return read_limit(raw, dataset.space, counted=False)
-    noun, places = change.unit(dataset.space), change.places(dataset.space)
-    return read_limit(raw, dataset.space, counted=True, noun=noun, places=places)
 
 
 def _all_used(subject: Subject, used: set[str], access: Access) -> None:

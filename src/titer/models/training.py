@@ -86,10 +86,14 @@ def train(
             inner = module.fit(learn.targets)
         recipe.prepare(inner, learn, dataset.space, seed)
         course = _Course(recipe, module.to(device), dataset.space, chosen, _Normal(mean, std, dataset.space), device)
-        best_epoch, lowest = course.run(learn, check, seed, most, progress)
+        # A recipe without weights to step along is fitted in closed form by its `finish`.
+        steps = any(weight.requires_grad for weight in module.parameters())
+        best_epoch, lowest = course.run(learn, check, seed, most, progress) if steps else (0, math.nan)
         module.cpu().eval()
         with torch.no_grad():
             recipe.finish(inner, course.normal(to_tensor(learn.inputs, dataset.space)))
+        if not steps:
+            lowest = course.loss_of(check)
     record = TrainingRecord(
         recipe.name, recipe.settings(), dataset.digest, dataset.card.name, split_digest(rows),
         seed, most, best_epoch, lowest, versions(),
@@ -131,6 +135,7 @@ class _Course:
     task: Task
     normal: _Normal
     device: str
+    spread: float = 1.0
 
     def run(
         self, learn: Batch, check: Batch, seed: int, epochs: int, progress: Callable[[Epoch], None] | None
@@ -168,6 +173,11 @@ class _Course:
                 break
         self.module.load_state_dict(best)
         return best_epoch, lowest
+
+    def loss_of(self, cases: Batch) -> float:
+        """Mean loss of some cases; the module must be back on the CPU."""
+        self.device = "cpu"
+        return self._mean_loss(*self._tensors(cases))
 
     def _tensors(self, batch: Batch) -> tuple[Tensor, Tensor]:
         inputs = to_tensor(batch.inputs, self.space)

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from trained_examples import halves, notes, spots
 
 from titer.cases.case import Batch
 from titer.cases.dataset import DataCard, Dataset
 from titer.cases.space import Space
-from titer.errors import PlanError
+from titer.errors import DataError, PlanError
 from titer.models.adapters.torch import TorchModel
 from titer.models.task import Task
+from titer.models.training import train
 from titer.models.zoo._parts import noisy, objective, rescaled, shifted, within
 from titer.models.zoo._signal import OwnScale
 from titer.models.zoo._words import counted, hidden_words, rarity_of, topics
@@ -23,6 +25,7 @@ from titer.models.zoo.t_ae import TAE
 from titer.models.zoo.t_bow import TBOW
 from titer.models.zoo.t_cnn import TCNN
 from titer.models.zoo.t_cnn1d import TCNN1d
+from titer.models.zoo.t_pca import TPCA
 from titer.models.zoo.t_rnn import TRNN
 from titer.models.zoo.t_trf import TTRF
 from titer.registry import MODELS
@@ -108,7 +111,7 @@ class TestEveryRecipe:
 
 
 def test_all_are_found_by_name() -> None:
-    assert {"t_ae", "t_bow", "t_cnn", "t_cnn1d", "t_mlp", "t_rnn", "t_trf"} <= set(MODELS.names())
+    assert {"t_ae", "t_bow", "t_cnn", "t_cnn1d", "t_mlp", "t_pca", "t_rnn", "t_trf"} <= set(MODELS.names())
 
 
 @pytest.mark.parametrize(
@@ -212,6 +215,25 @@ class TestNotes:
             module.get_parameter("words.weight").copy_(weight)
             found = module(torch.from_numpy(tokens))
         np.testing.assert_allclose(found.numpy(), table @ weight.numpy(), rtol=1e-4, atol=1e-5)
+
+    def test_the_hinge_agrees_with_scikit_learn(self) -> None:
+        """LinearSVC(C=1) of scikit-learn on the same weighted counts decides alike."""
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.svm import LinearSVC
+
+        data, parts = notes(320), halves(320)
+        recipe = TBOW(objective="hinge", epochs=60, patience=60)
+        model = train(recipe, data, parts, seed=0)
+        words = [f"w{k}" for k in range(len(data.space.vocabulary))]
+        texts = [" ".join(words[token] for token in note if token) for note in data.cases.inputs]
+        vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=r"\S+")
+        known = vectorizer.fit_transform([texts[row] for row in parts.train])
+        theirs = LinearSVC(C=1.0).fit(known, data.cases.targets[parts.train])
+        asked = vectorizer.transform([texts[row] for row in parts.test])
+        ours = model.predict(data.cases.inputs[parts.test])
+        assert (ours.argmax(axis=1) == theirs.predict(asked)).mean() >= 0.97
+        # With two classes each side is learned against the other, so that scores are a decision value and its negative.
+        assert np.corrcoef(ours[:, 1] - ours[:, 0], theirs.decision_function(asked))[0, 1] > 0.99
 
     def test_topics_bring_words_of_one_kind_together(self) -> None:
         """Two kinds of notes with words of their own: vectors within a kind agree, across kinds they do not."""
@@ -341,3 +363,40 @@ class TestParts:
         torch.testing.assert_close(OwnScale("center")(inputs + 1.0), OwnScale("center")(inputs))
         torch.testing.assert_close(OwnScale("standard")(3 * inputs), OwnScale("standard")(inputs), rtol=1e-3, atol=1e-3)
         assert torch.isfinite(OwnScale("standard")(torch.zeros(1, 1, 9))).all()
+
+
+class TestPrincipalComponents:
+    def fitted(self, **settings: Any) -> tuple[Any, Dataset, Any]:
+        data, parts = spots(), halves(160)
+        return train(TPCA(components=3, **settings), data, parts, seed=0), data, parts
+
+    def test_the_score_is_what_scikit_learn_leaves(self) -> None:
+        from sklearn.decomposition import PCA
+
+        model, data, parts = self.fitted(own_scale="none", detail=0)
+        learned = data.cases.take(parts.train)
+        flat = learned.inputs[learned.targets == 0].reshape(-1, 256).astype(np.float64)
+        mean, spread = flat.mean(), flat.std()
+        theirs = PCA(3).fit((flat - mean) / spread)
+        asked = (data.cases.inputs[parts.test].reshape(-1, 256) - mean) / spread
+        rest = asked - theirs.inverse_transform(theirs.transform(asked))
+        ours = model.predict(data.cases.inputs[parts.test])[:, 0]
+        np.testing.assert_allclose(ours, (rest**2).mean(axis=1), rtol=1e-3, atol=1e-5)
+
+    def test_it_finds_spots_and_is_fitted_without_epochs(self) -> None:
+        model, data, parts = self.fitted()
+        scores, targets = model.predict(data.cases.inputs[parts.test])[:, 0], data.cases.targets[parts.test]
+        assert scores[targets == 1].min() > scores[targets == 0].max()
+        assert model.record.best_epoch == 0
+        assert np.isfinite(model.record.validation_loss)
+
+    @pytest.mark.parametrize("own_scale", ["case", "local"])
+    def test_contrast_and_brightness_have_hardly_any_influence(self, own_scale: Any) -> None:
+        model, data, parts = self.fitted(own_scale=own_scale)
+        cases = data.cases.inputs[parts.test]
+        plain, dimmed = model.predict(cases), model.predict(0.6 * cases + 0.2)
+        assert np.corrcoef(plain[:, 0], dimmed[:, 0])[0, 1] > 0.99
+
+    def test_more_components_than_cases_are_refused(self) -> None:
+        with pytest.raises(DataError, match="lower 'components'"):
+            train(TPCA(components=100), spots(), halves(160), seed=0)
