@@ -24,6 +24,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "deepfool": {"steps": 3, "refine": 1},
     "fab": {"steps": 2, "restarts": 2, "refine": 1},
     "fmn": {"steps": 2},
+    "greedy": {"queries": 30},
     "grid": {"points": 3},
     "pgd": {"steps": 3},
     "random_search": {"queries": 4},

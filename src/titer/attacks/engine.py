@@ -257,10 +257,12 @@ def _outside(problem: Problem, params: Tensor) -> Array:
 def _field(trial: _Trial, batch: Batch, inputs: Tensor, surface: Tensor) -> Field:
     space, threat, choices = trial.model.space, trial.threat, trial.choices
     mask = None
-    if threat.where == "outside-mask":
+    if threat.where != "all":
         if batch.masks is None:
-            raise ThreatError("lesion masks for 'outside-mask'", "cases without masks", "set 'where' to 'all'")
-        mask = torch.from_numpy(1 - np.asarray(batch.masks, dtype=np.float32)).to(surface.dtype)
+            what = "lesion masks" if threat.where == "outside-mask" else "masks"
+            raise ThreatError(f"{what} for {threat.where!r}", "cases without masks", "set 'where' to 'all'")
+        marked = np.asarray(batch.masks, dtype=np.float32)
+        mask = torch.from_numpy(marked if threat.where == "inside-mask" else 1 - marked).to(surface.dtype)
     if space.kind == "tokens":
         words = inputs != space.padding if mask is None else (inputs != space.padding) & (mask != 0)
         mask = (words.unsqueeze(-1) if threat.change.surface == "embedding" else words).to(torch.float32)

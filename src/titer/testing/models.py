@@ -14,6 +14,7 @@ from titer.models.adapters.torch import TorchModel
 from titer.models.task import Task
 
 Answer = Literal["classes", "two classes", "binary", "multilabel", "regression", "anomaly"]
+Place = Literal["image", "volume", "signal", "table", "tokens"]
 _OUTPUTS = {"classes": 3, "two classes": 2, "multilabel": 3}
 
 
@@ -76,6 +77,9 @@ class Net(nn.Module):
             norm = nn.BatchNorm2d(6)
             self.body = nn.Sequential(first, norm, nn.ReLU(), nn.MaxPool2d(2), second, nn.Tanh(), nn.AvgPool2d(2))
             self.body.append(nn.Flatten())
+        elif space.kind == "volume":
+            self.body = nn.Sequential(nn.Conv3d(space.shape[0], 4, 3, padding=1), nn.Tanh(), nn.AvgPool3d(2))
+            self.body.append(nn.Flatten())
         elif space.kind == "signal":
             self.body = nn.Sequential(nn.Conv1d(space.shape[0], 5, 5, stride=2, padding=2), nn.Tanh())
             self.recurrent = nn.GRU(5, 7, batch_first=True)
@@ -99,7 +103,7 @@ class Net(nn.Module):
         return scores
 
 
-def space(kind: Literal["image", "signal", "table", "tokens"]) -> Space:
+def space(kind: Place) -> Space:
     """A small space of this kind.
 
     >>> space("signal").describe()
@@ -107,6 +111,8 @@ def space(kind: Literal["image", "signal", "table", "tokens"]) -> Space:
     """
     if kind == "image":
         return Space("image", (1, 8, 8), "grey level (0-1)")
+    if kind == "volume":
+        return Space("volume", (1, 4, 6, 5), "normalized intensity", spacing=(2.0, 1.0, 1.0))
     if kind == "signal":
         return Space("signal", (2, 20), "mV", -5.0, 5.0, rate=125.0)
     if kind == "table":
@@ -117,9 +123,7 @@ def space(kind: Literal["image", "signal", "table", "tokens"]) -> Space:
     return Space("tokens", (9,), "word", vocabulary=words)
 
 
-def network(
-    kind: Literal["image", "signal", "table", "tokens"], cases: int, *, answer: Answer = "classes", seed: int = 0
-) -> tuple[TorchModel, Batch]:
+def network(kind: Place, cases: int, *, answer: Answer = "classes", seed: int = 0) -> tuple[TorchModel, Batch]:
     """A tiny network in float32 and random cases, with the network's own decisions as truth.
 
     >>> model, batch = network("tokens", 4)
@@ -148,7 +152,7 @@ def network(
     return model, Batch.of(inputs, asked.decide(model.predict(inputs)))
 
 
-def constant(kind: Literal["image", "signal", "table", "tokens"], cases: int) -> tuple[TorchModel, Batch]:
+def constant(kind: Place, cases: int) -> tuple[TorchModel, Batch]:
     """A model that answers the same whatever it is shown: no attack may fool it.
 
     >>> model, batch = constant("table", 3)

@@ -101,6 +101,13 @@ class Change(ABC):
         """How limits of this change are read aloud."""
         return space.radius_unit
 
+    def places(self, space: Space) -> int:
+        """For counts: how many there are to change in one case, of which a limit may be a share."""
+        return space.size
+
+    def suits(self, space: Space) -> None:  # noqa: B027 - nothing to refuse is the rule
+        """Refuse a space of the right kind that the change has no meaning for, before anything runs."""
+
     def check(self, field: Field) -> None:  # noqa: B027 - nothing to refuse is the rule
         """Refuse a field on which the change cannot act; most act on any."""
 
