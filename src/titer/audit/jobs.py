@@ -79,6 +79,13 @@ def prepare(plan: Plan, root: Path | None) -> Prepared:
 
 def _threats(subject: Subject, dataset: Dataset) -> tuple[Threatened, ...]:
     """The threats of a subject, checked against its model without training it."""
+    if dataset.task == "segmentation":
+        raise PlanError(
+            "a task with one decision per case, which is what reports are about",
+            f"{dataset.card.name}: segmentation",
+            "attack maps in Python: titer.attacks.engine.run(attack, model, cases, threat, seed=...), whose outcome "
+            "gives Dice through model.task.agreement",
+        )
     recipe = recipe_of(subject)
     if recipe is not None:
         if not recipe.fits(dataset):

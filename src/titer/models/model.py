@@ -57,7 +57,7 @@ class Model(ABC):
 
     @abstractmethod
     def scores(self, inputs: Tensor) -> Tensor:
-        """Scores [n, K] for inputs [n, *shape] in clinical units; differentiable if access is "gradients".
+        """Scores as the task says for inputs [n, *shape] in clinical units; differentiable if access is "gradients".
 
         With access "labels" a decision is written as scores: one-hot for classes, -1 or +1 otherwise.
         """
@@ -87,7 +87,7 @@ class Model(ABC):
         return other
 
     def predict(self, inputs: Array, size: int = 256) -> Array:
-        """Scores [n, K] of plain arrays, in pieces, without gradients, checked against the task."""
+        """Scores of plain arrays, in pieces, without gradients, checked against the task."""
         import torch
 
         if size < 1:
@@ -106,9 +106,15 @@ class Model(ABC):
                 filled = np.concatenate((piece, np.repeat(piece[:1], missing, axis=0))) if missing else piece
                 answers = self.scores(to_tensor(filled, self.space))
                 pieces.append(answers[: len(piece)].double().cpu().numpy())
-        scores = np.concatenate(pieces) if pieces else np.zeros((0, self.task.outputs))
+        scores = np.concatenate(pieces) if pieces else no_scores(self)
         self.task.check(scores)
         return scores
+
+
+def no_scores(model: Model) -> Array:
+    """The scores of no case at all, in the shape that scores have."""
+    maps = model.space.shape[1:] if model.task.kind == "segmentation" else ()
+    return np.zeros((0, model.task.outputs, *maps))
 
 
 def to_tensor(inputs: Array, space: Space) -> Tensor:

@@ -173,7 +173,8 @@ def _as_it_is(spec: ModelSpec, model: Model) -> Model:
 
 def _task(dataset: Dataset, tolerance: float | None) -> Task:
     if dataset.task != "regression":
-        return Task(dataset.task, dataset.classes, dataset.positive)
+        overlap = tolerance if dataset.task == "segmentation" else None
+        return Task(dataset.task, dataset.classes, dataset.positive, tolerance=overlap)
     if tolerance is None:
         raise PlanError(
             "a 'tolerance' for a regression", "none", f"say which error of {dataset.classes[0]} makes an answer wrong"

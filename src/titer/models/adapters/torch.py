@@ -29,7 +29,7 @@ class TorchModel(Model):
     computes in the precision and on the device of its own weights; scores come back to the device of the input.
 
     Arguments
-        module: gives scores [n, K], or [n] when K = 1.
+        module: gives scores [n, K], or [n] when K = 1; for segmentation [n, K, *spatial].
         space, task: inputs and meaning of the scores.
         mean, std: normalization per channel, in clinical units.
         probabilities: the module ends in a softmax or sigmoid; logits are recovered by the logarithm. None finds out.
@@ -165,12 +165,10 @@ class TorchModel(Model):
         return self._answers.scores(_pick(self.module(inputs), self.output), rows)
 
     def _labels(self, scores: Tensor) -> Tensor:
-        decided = torch.from_numpy(self._decides.decide(scores.double().cpu().numpy())).to(scores.device)
         if self.task.kind == "regression":
             return scores
-        if self.task.kind == "classes":
-            return torch.nn.functional.one_hot(decided, len(self.task.classes)).to(scores.dtype)
-        return (2.0 * decided.to(scores.dtype) - 1).reshape(scores.shape)
+        decided = self._decides.decide(scores.double().cpu().numpy())
+        return torch.from_numpy(self.task.written(decided, scores.shape[1])).to(scores)
 
     def _place(self, inputs: Tensor) -> tuple[torch.device, torch.dtype]:
         """Where and how precisely the module computes: as its first weight of real numbers, else as the input."""
