@@ -118,7 +118,10 @@ def no_scores(model: Model) -> Array:
 
 
 def to_tensor(inputs: Array, space: Space) -> Tensor:
-    """Cases as a tensor: whole numbers for tokens, float32 (or float64 if given so) for measurements."""
+    """Cases as a tensor: whole numbers for tokens, float32 (or float64 if given so) for measurements.
+
+    Half precision is widened, and what it rounded past the range is moved back to its end.
+    """
     import torch
 
     kind: Any = np.int64
@@ -126,4 +129,7 @@ def to_tensor(inputs: Array, space: Space) -> Tensor:
         kind = inputs.dtype if inputs.dtype in (np.float32, np.float64) else np.float32
     # Torch warns of memory that it must not write to.
     ready = np.ascontiguousarray(inputs, dtype=kind)
+    if inputs.dtype == np.float16 and space.kind != "tokens":
+        low, high = space.bounds()
+        ready = np.clip(ready, low.astype(np.float32), high.astype(np.float32))
     return torch.from_numpy(ready if ready.flags.writeable else ready.copy())

@@ -24,11 +24,12 @@ def overlap(decided: Array, targets: Array, classes: tuple[int, ...], measure: M
     [0.667, 1.0]
     """
     n = len(decided)
+    said_flat, true_flat = (each.reshape(n, int(np.prod(each.shape[1:]))) for each in (decided, targets))
     if measure == "pixels":
-        return np.asarray((decided == targets).reshape(n, -1).mean(axis=1))
+        return np.asarray((said_flat == true_flat).mean(axis=1))
     total = np.zeros(n)
     for k in classes:
-        said, true = (each.reshape(n, -1) == k for each in (decided, targets))
+        said, true = said_flat == k, true_flat == k
         common = (said & true).sum(axis=1).astype(np.float64)
         both = (said.sum(axis=1) + true.sum(axis=1)).astype(np.float64)
         total += np.where(both > 0, 2 * common / np.maximum(both, 1), 1.0)
