@@ -117,8 +117,10 @@ class _Trial:
 
     def run(self, batch: Batch, limits: Array) -> dict[str, Any]:
         problem = self._problem(batch, limits)
+        judge = replace(problem, model=self.model.judging())
         with torch.no_grad():
             clean = problem.ask(problem.nothing())[0]
+            before = clean if judge.model is problem.model else judge.ask(judge.nothing())[0]
         self.model.task.check(clean.double().cpu().numpy(), batch.targets)
         # The attack works on copies: whatever it does to them, the judge has its own.
         theirs = replace(
@@ -128,7 +130,7 @@ class _Trial:
             clean=problem.seen(clean).clone(),
         )
         params = self.attack.search(theirs, CaseRandom.of(self.seed, batch.ids)).detach()
-        return self._judge(problem, params, batch, limits, clean.double().cpu().numpy())
+        return self._judge(judge, params, batch, limits, before.double().cpu().numpy())
 
     def _problem(self, batch: Batch, limits: Array) -> Problem:
         model, threat = self.model, self.threat

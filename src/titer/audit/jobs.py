@@ -101,6 +101,7 @@ def _threats(subject: Subject, dataset: Dataset) -> tuple[Threatened, ...]:
 
 def _own_model(subject: Subject, dataset: Dataset) -> Any:
     from titer.audit.subject import OBJECTS
+    from titer.models.averaged import FEW, steadied
     from titer.models.load import load_model
 
     held = subject.model.get("object")
@@ -111,8 +112,9 @@ def _own_model(subject: Subject, dataset: Dataset) -> Any:
             f"{model.name} for {list(model.space.shape)}",
             "resize the cases (data.options) or choose the right model",
         )
-    model.predict(dataset.cases.inputs[:2])
-    return model
+    steady = steadied(model, dataset.cases.inputs[:FEW])
+    steady.predict(dataset.cases.inputs[:2])
+    return steady
 
 
 def _subject_jobs(

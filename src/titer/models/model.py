@@ -44,6 +44,7 @@ class Model(ABC):
         access: the most that the model can give: "gradients", "scores" or "labels".
         digest: SHA-256 of what decides the answers (weights, graph, file, address).
         remote: whether each case asked about is a question to somebody else, which counts.
+        rowwise: whether the model asks about each case on its own, so that company cannot change an answer.
         notes: what was found out about the model rather than declared, for the report.
     """
 
@@ -53,6 +54,7 @@ class Model(ABC):
     access: Access
     digest: str
     remote: bool = False
+    rowwise: bool = False
     notes: tuple[str, ...] = ()
 
     @abstractmethod
@@ -78,6 +80,10 @@ class Model(ABC):
         """While open, the model answers as in service; afterwards it is as it was before."""
         return nullcontext()
 
+    def judging(self) -> Model:
+        """The model that has the last word on what an attack found: this one, unless its answers are random."""
+        return self
+
     def calibrated(self, task: Task) -> Model:
         """The same model with another operating point."""
         import copy
@@ -102,7 +108,7 @@ class Model(ABC):
         with self.ready(), torch.no_grad():
             for start in range(0, len(inputs), size):
                 piece = inputs[start : start + size]
-                missing = 0 if self.remote else -len(piece) % ROWS
+                missing = 0 if self.remote or self.rowwise else -len(piece) % ROWS
                 filled = np.concatenate((piece, np.repeat(piece[:1], missing, axis=0))) if missing else piece
                 answers = self.scores(to_tensor(filled, self.space))
                 pieces.append(answers[: len(piece)].double().cpu().numpy())
