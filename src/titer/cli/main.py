@@ -47,7 +47,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 limits held, 1 a limit was broken, 2 could not run."""
+    """Run the command line. Exit codes: 0 limits held, 1 a limit was broken or a doubt raised, 2 could not run."""
     from titer.errors import TiterError
 
     try:
