@@ -36,6 +36,7 @@ _SHORT = {
     "queries": 24, "epochs": 1, "searches": 2, "candidates": 64, "trials": 4,
 }  # fmt: skip
 _PLAIN = Space("image", (2, 9, 7), "optical density", (0.0, -2.0), (0.3, 3.0))
+_CT = Space("volume", (1, 4, 6, 5), "HU", -1000.0, 1000.0)
 _SD = Space("table", (6,), "SD", -3.0, 3.0)
 
 
@@ -50,7 +51,7 @@ class Target:
     """
 
     label: str
-    kind: models.Where
+    kind: models.Place
     answer: models.Answer
     change: Change
     limit: float
@@ -91,7 +92,7 @@ ANSWERS = (
 INPUTS = (
     Target("1-D", "signal", "classes", Additive("linf"), 0.3),
     Target("2-D", "image", "two classes", Additive("linf"), 0.1),
-    Target("3-D", "volume", "binary", Additive("linf"), 50.0),
+    Target("3-D", "volume", "binary", Additive("linf"), 50.0, _CT),
     Target("float16", "table", "classes", Additive("linf"), 0.3, None, "float16"),
     Target("float64", "table", "classes", Additive("linf"), 0.3, None, "float64"),
     Target("in SD", "table", "binary", Additive("linf"), 0.3, _SD),
@@ -176,7 +177,7 @@ def page() -> str:
 
 @lru_cache(maxsize=64)
 def _made(
-    kind: models.Where, answer: models.Answer, where: Space | None, dtype: str
+    kind: models.Place, answer: models.Answer, where: Space | None, dtype: str
 ) -> tuple[TorchModel, Batch, Array | None]:
     model, batch = models.network(kind, _CASES, answer=answer, seed=5, where=where)
     if kind == "tokens":

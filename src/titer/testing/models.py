@@ -15,7 +15,7 @@ from titer.models.task import Task
 from titer.testing.segmenter import SmallUNet
 
 Answer = Literal["classes", "two classes", "binary", "multilabel", "regression", "anomaly", "segmentation", "mask"]
-Where = Literal["image", "volume", "signal", "table", "tokens"]
+Place = Literal["image", "volume", "signal", "table", "tokens"]
 _OUTPUTS = {"classes": 3, "two classes": 2, "multilabel": 3}
 
 
@@ -107,7 +107,7 @@ class Net(nn.Module):
         return scores
 
 
-def space(kind: Where) -> Space:
+def space(kind: Place) -> Space:
     """A small space of this kind.
 
     >>> space("signal").describe()
@@ -116,7 +116,7 @@ def space(kind: Where) -> Space:
     if kind == "image":
         return Space("image", (1, 8, 8), "grey level (0-1)")
     if kind == "volume":
-        return Space("volume", (1, 4, 6, 6), "HU", -1000.0, 1000.0)
+        return Space("volume", (1, 4, 6, 5), "normalized intensity", spacing=(2.0, 1.0, 1.0))
     if kind == "signal":
         return Space("signal", (2, 20), "mV", -5.0, 5.0, rate=125.0)
     if kind == "table":
@@ -128,7 +128,7 @@ def space(kind: Where) -> Space:
 
 
 def network(
-    kind: Where, cases: int, *, answer: Answer = "classes", seed: int = 0, where: Space | None = None
+    kind: Place, cases: int, *, answer: Answer = "classes", seed: int = 0, where: Space | None = None
 ) -> tuple[TorchModel, Batch]:
     """A tiny network in float32 and random cases, with the network's own decisions as truth.
 
@@ -140,11 +140,9 @@ def network(
     >>> model.task.correct(model.predict(batch.inputs), batch.targets).tolist()
     [True, True, True, True]
     """
-    given, where = where, where or space(kind)
     # Wide ranges would saturate a network; the small spaces from here need no normalization.
-    low, high = (np.broadcast_to(np.asarray(edge, dtype=float), where.shape[:1]) for edge in (where.low, where.high))
-    plain = kind != "volume" and given is None
-    normal: dict[str, Any] = {} if plain else {"mean": _floats((low + high) / 2), "std": _floats((high - low) / 2)}
+    normal = {} if where is None else _normal(where)
+    where = where or space(kind)
     asked = task(answer)
     width = 1 if answer == "mask" else asked.outputs
     with torch.random.fork_rng():
@@ -170,7 +168,7 @@ def network(
     return model, Batch.of(inputs, asked.decide(model.predict(inputs)))
 
 
-def constant(kind: Where, cases: int) -> tuple[TorchModel, Batch]:
+def constant(kind: Place, cases: int) -> tuple[TorchModel, Batch]:
     """A model that answers the same whatever it is shown: no attack may fool it.
 
     >>> model, batch = constant("table", 3)
@@ -198,8 +196,13 @@ def choices(space: Space) -> Array:
     return np.concatenate([np.zeros((1, 2), dtype=np.int64), table])
 
 
-def _floats(values: Array) -> tuple[float, ...]:
-    return tuple(float(value) for value in values)
+def _normal(where: Space) -> dict[str, Any]:
+    """Mean and std that bring every channel's range to -1 to 1."""
+    low, high = (np.broadcast_to(np.asarray(edge, dtype=float), where.shape[:1]) for edge in (where.low, where.high))
+    return {
+        name: tuple(float(value) for value in values)
+        for name, values in (("mean", (low + high) / 2), ("std", (high - low) / 2))
+    }
 
 
 def _cases(where: Space, count: int, seed: int) -> Array:
