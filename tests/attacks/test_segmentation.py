@@ -208,3 +208,14 @@ def test_an_audit_of_maps_is_refused_with_another_way() -> None:
     plan = check_plan(raw | {"threats": [{"change": "additive", "norm": "linf", "limits": ["1/255"]}]})
     with pytest.raises(PlanError, match=r"one decision per case.*got maps: segmentation; attack maps in Python"):
         prepare(plan, None)
+
+
+def test_maps_are_attacked_as_the_docs_say() -> None:
+    model, batch = models.network("image", 8, answer="mask", seed=1)
+    task = Task("segmentation", ("background", "lesion"), tolerance=0.8)
+    module = TorchModel(model.module, model.space, task)
+    threat = ThreatModel(Additive("linf"), 0.05)
+    outcome = run(PGD(steps=5, losses=("dice", "margin")), module, batch, threat, seed="docs")
+    agreement = task.agreement(outcome.scores, batch.targets)
+    assert (outcome.fooled == (agreement < 0.8)).all()
+    assert threat.sentence(model.space, task).endswith("and wants a Dice below 0.8.")

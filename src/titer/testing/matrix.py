@@ -33,7 +33,7 @@ _CASES = 4
 # Settings that say how long an attack searches, and how little is enough to see that it runs.
 _SHORT = {
     "steps": 3, "restarts": 2, "iterations": 3, "rounds": 2, "tries": 2, "starts": 2, "samples": 4, "draws": 2,
-    "queries": 24, "epochs": 1, "searches": 2, "candidates": 64, "trials": 4,
+    "queries": 24, "epochs": 1, "searches": 2, "candidates": 64, "trials": 4, "refine": 1, "pairs": 3,
 }  # fmt: skip
 _PLAIN = Space("image", (2, 9, 7), "optical density", (0.0, -2.0), (0.3, 3.0))
 _CT = Space("volume", (1, 4, 6, 5), "HU", -1000.0, 1000.0)
