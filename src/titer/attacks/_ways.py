@@ -32,7 +32,7 @@ class Ways:
         """At most this many ways of each case, those that are nearest to being open on the clean case."""
         task, goal, count = problem.model.task, problem.goal, len(problem)
         clean = task.shifted(problem.clean.double())
-        if goal.kind != "untargeted":
+        if goal.kind != "untargeted" or task.kind == "segmentation":
             return cls(None, torch.zeros(count, 1, dtype=torch.float64))
         if task.kind == "regression":
             weights = torch.tensor([[1.0], [-1.0]], dtype=torch.float64).repeat(count, 1, 1)

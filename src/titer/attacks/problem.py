@@ -46,8 +46,8 @@ class Problem:
         inputs: [n, *shape] clean cases.
         field: the surface on which the change acts, with its borders.
         change, limit, goal: the threat; `limit` is [n], one per case.
-        truth: [n] targets; for a targeted goal the wanted class.
-        clean: [n, K] scores of the clean cases.
+        truth: [n] targets, or true maps [n, *spatial]; for a targeted goal the wanted class.
+        clean: [n, K] scores of the clean cases; for segmentation [n, K, *spatial].
         knowledge: what may be seen.
         meter, index: where questions are counted, and the rows of these cases there.
         budget: the most questions per case, or None.
@@ -61,7 +61,7 @@ class Problem:
     limit: Float[Tensor, " n"]
     goal: Goal
     truth: Tensor
-    clean: Float[Tensor, "n K"]
+    clean: Float[Tensor, "n K ..."]
     knowledge: Access
     meter: Meter
     index: Int[Tensor, " n"]
@@ -127,7 +127,7 @@ class Problem:
         size = (length * self.limit).reshape(-1, *([1] * (gradient.dim() - 1)))
         return size * self.smooth.steepest(self.field, gradient)
 
-    def scores(self, params: Tensor) -> Float[Tensor, "n K"]:
+    def scores(self, params: Tensor) -> Float[Tensor, "n K ..."]:
         """Scores of the perturbed cases; one question per case."""
         self._spend(1)
         with torch.no_grad():
@@ -149,7 +149,8 @@ class Problem:
         return value.detach(), self._watched(gradient), scores.detach()
 
     def jacobian(self, params: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores [n, K] and their derivatives [n, K, ...]; one question and K passes."""
+        """Scores [n, K] and their derivatives [n, K, ...]; one question and K passes. Maps have no such thing."""
+        self._one_per_case()
         point, scores = self._look(params)
         columns = []
         for k in range(scores.shape[1]):
@@ -177,6 +178,7 @@ class Problem:
 
     def contrast(self, params: Tensor, wanted: Int[Tensor, " n"]) -> tuple[Tensor, Tensor, Tensor]:
         """Scores [n, K], the slope of each case's wanted score, and that of the sum of all others; two passes."""
+        self._one_per_case()
         point, scores = self._look(params)
         with torch.enable_grad():
             own = scores.gather(1, wanted[:, None]).sum()
@@ -230,6 +232,14 @@ class Problem:
             return None, self.inputs, self.field
         return seats, self.inputs[seats.source], self.field.rows(seats.source)
 
+    def _one_per_case(self) -> None:
+        if self.model.task.kind == "segmentation":
+            raise AttackError(
+                "one score per class",
+                "segmentation, with one per class and pixel",
+                "use an attack that climbs a loss, such as 'pgd', or one that asks for scores, such as 'square'",
+            )
+
     def _look(self, params: Tensor) -> tuple[Tensor, Tensor]:
         """A point that collects gradients, and the scores there."""
         if not allows(self.knowledge, "gradients"):
@@ -259,13 +269,11 @@ class Problem:
         task = self.model.task
         if task.kind == "regression":
             return scores
-        decided = torch.from_numpy(task.decide(scores.double().cpu().numpy())).to(scores.device)
+        decided = task.written(task.decide(scores.double().cpu().numpy()), scores.shape[1])
         if task.kind == "classes":
-            decided = torch.nn.functional.one_hot(decided, scores.shape[1])
+            decided = 2.0 * decided - 1
         # Losses subtract the threshold, so it is added here.
-        seen: Tensor = (2.0 * decided.to(scores.dtype) - 1).reshape(scores.shape) - task.shifted(
-            torch.zeros_like(scores)
-        )
+        seen: Tensor = torch.from_numpy(decided).to(scores) - task.shifted(torch.zeros_like(scores))
         return seen
 
     def _spend(self, count: int) -> None:

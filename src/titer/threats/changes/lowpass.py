@@ -66,7 +66,7 @@ class LowPass(Additive):
         return _line(self.sizes, self.sigmas, 1.0 if rate is None else rate / self.rate)
 
     def apply(self, field: Field, params: Tensor) -> Tensor:
-        return field.clip(field.clean + field.allow(self.smooth(field, field.allow(params))))
+        return field.clip(super().apply(field, field.allow(self.smooth(field, field.allow(params)))))
 
     def smooth(self, field: Field, params: Tensor) -> Tensor:
         """What is added for parameters [n, C, T] or [n, C, H, W], before clipping."""
