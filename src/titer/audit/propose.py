@@ -102,7 +102,7 @@ def proposed(dataset: Dataset, access: Access, *, own: bool) -> dict[str, Any]:
         "threats": [threat],
         "attacks": list(attacks_for(access, found.change)),
         **({"threshold": threshold} if threshold else {}),
-        **({"tolerance": usual_tolerance(dataset)} if dataset.task == "regression" else {}),
+        **({"tolerance": tolerance(dataset)} if dataset.task == "regression" else {}),
         "fail_if": [f"{_rule(dataset)} at {found.limits[0]}"],
     }
 
@@ -118,11 +118,11 @@ def propose_plan(model: str, data: str, *, root: Path | None, settings: dict[str
     from titer.models.load import load_model
 
     dataset = find_dataset(data, root=root, **options)
-    address = _address(model)
-    if "zoo" in address:
+    where = address(model)
+    if "zoo" in where:
         return plan_for(model, data, dataset, "gradients", settings=settings, options=options)
-    tolerance = usual_tolerance(dataset) if dataset.task == "regression" else None
-    opened = load_model({**address, **settings}, dataset, tolerance=tolerance)
+    allowed = tolerance(dataset) if dataset.task == "regression" else None
+    opened = load_model({**where, **settings}, dataset, tolerance=allowed)
     seen = _first_look(opened, dataset)
     return seen + plan_for(model, data, dataset, opened.access, settings=settings, options=options)
 
@@ -149,8 +149,8 @@ def plan_for(
     model: str, data: str, dataset: Dataset, access: Access, *, settings: dict[str, Any], options: dict[str, Any]
 ) -> str:
     """Text of a plan of at most 15 lines that `titer audit` accepts as it is."""
-    address = _address(model)
-    found, settled = propose(dataset, access), proposed(dataset, access, own="zoo" not in address)
+    place = address(model)
+    found, settled = propose(dataset, access), proposed(dataset, access, own="zoo" not in place)
     where: dict[str, Any] = {"name" if _is_name(data) else "path": data, **({"options": options} if options else {})}
     people = len(set(dataset.cases.patients.tolist()))
     lines = [
@@ -158,7 +158,7 @@ def plan_for(
         "titer: 1",
         f"name: {_quoted(f'Audit of {Path(model).name or model}')}",
         f"data: {_flow(where)}  # {len(dataset.cases)} cases, {people} patients",
-        f"model: {_flow({**address, **settings})}",
+        f"model: {_flow({**place, **settings})}",
         f"threats:  # {found.words}",
         f"  - {_flow(settled['threats'][0])}",
         f"attacks: {_quoted(settled['attacks'])}  # the model gives {access}",
@@ -172,7 +172,8 @@ def plan_for(
     return "\n".join(lines) + "\n"
 
 
-def _address(model: str) -> dict[str, Any]:
+def address(model: str) -> dict[str, Any]:
+    """The `model:` part of a plan that says where a model is: path, address, reference, or reference model."""
     from titer.registry import MODELS
 
     if model.replace("-", "_") in MODELS.names():
@@ -197,15 +198,15 @@ def _threshold(dataset: Dataset, own: bool) -> Any:
     return "youden" if not own and dataset.task == "classes" and len(dataset.classes) == 2 else None
 
 
-def usual_tolerance(dataset: Dataset) -> float:
-    """The standard deviation of a regression's targets, to two digits: what a plan says until a clinician does."""
+def tolerance(dataset: Dataset) -> float:
+    """One standard deviation of the truth, to two digits, as a first guess at which error is wrong."""
     return float(f"{np.std(dataset.cases.targets.astype(float)):.2g}")
 
 
 def _rule(dataset: Dataset) -> str:
     """The result that would be a failure: errors beyond the tolerance on average, findings no better than guessed."""
     if dataset.task == "regression":
-        return f"mae > {np.format_float_positional(usual_tolerance(dataset), trim='0')}"
+        return f"mae > {np.format_float_positional(tolerance(dataset), trim='0')}"
     return "macro_auroc < 0.5" if dataset.task == "multilabel" else "robust_accuracy < 0.5"
 
 
