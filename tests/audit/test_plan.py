@@ -198,7 +198,7 @@ def test_limits_of_a_change_are_read_in_its_own_unit(threat: str, limits: list[s
     task = task_of(dataset, subject)
     (found,) = read_threats(subject, dataset, task, "gradients")
     assert [f"{radius.label} {radius.unit}" for radius in found.radii] == limits
-    assert found.id == ("affine-rotation" if "affine" in threat else "corruption")
+    assert found.id == ("affine-rotation" if "affine" in threat else "corruption-only=noise-seeing-labels")
     assert sentence in found.model_at(found.radii[-1], "gradients").sentence(dataset.space, task)
 
 

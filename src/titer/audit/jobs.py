@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import titer
 from titer.audit.limits import Radius
 from titer.audit.operating import check_rule, rule_for
 from titer.audit.plan import Plan, Subject
 from titer.audit.run.job import Job
 from titer.audit.subject import Threatened, read_dataset, read_threats, recipe_of, settings_of, split_of, task_of
 from titer.cases.dataset import Dataset
-from titer.digest import digest
+from titer.digest import digest, digest_code
 from titer.errors import ModelError, PlanError
 
-# Raised when a change of the code changes results, so that old results are not taken for new ones.
-RESULT_VERSION = 1
+# Part of every key, so that another version never takes old results for its own.
+_VERSION = titer.__version__
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Trial:
     """One cell of the plan with one seed, and the names of the jobs that give it.
 
     Arguments
-        subject, threat, radius: positions in the plan. attack: name of the attack. seed: seed of the trial.
+        subject, threat, radius: positions in the plan. attack: label of the attack. seed: seed of the trial.
         clean, key: jobs with the answers before and after.
     """
 
@@ -75,7 +76,33 @@ def prepare(plan: Plan, root: Path | None) -> Prepared:
         for trial, wanted in _subject_jobs(plan, number, dataset, threatened, root):
             jobs |= {job.key: job for job in wanted}
             trials.append(trial)
-    return Prepared(plan, root, tuple(datasets), tuple(threats), tuple(jobs.values()), tuple(trials))
+    _check_labels(threats)
+    prepared = Prepared(plan, root, tuple(datasets), tuple(threats), tuple(jobs.values()), tuple(trials))
+    _check_cells(prepared)
+    return prepared
+
+
+def _check_labels(threats: list[tuple[Threatened, ...]]) -> None:
+    """A label means the same attack wherever it stands in the plan; its settings may differ from threat to threat."""
+    meant: dict[str, str] = {}
+    for subject in threats:
+        for label, attack in (pair for threat in subject for pair in threat.named()):
+            if meant.setdefault(label, attack.name) != attack.name:
+                raise PlanError(
+                    f"one attack under the label {label!r}", f"{meant[label]} and {attack.name}", "correct 'as'"
+                )
+
+
+def _check_cells(prepared: Prepared) -> None:
+    """Cells are called up by name, so that no two may share one."""
+    from titer.audit.results import cell_name
+
+    places: dict[str, tuple[int, int, int, str]] = {}
+    for trial in prepared.trials:
+        here = (trial.subject, trial.threat, trial.radius, trial.attack)
+        name = cell_name(prepared, trial)
+        if places.setdefault(name, here) != here:
+            raise PlanError("a name of its own for every cell", f"{name} twice", "rename a model or a label ('as')")
 
 
 def _threats(subject: Subject, dataset: Dataset) -> tuple[Threatened, ...]:
@@ -126,7 +153,11 @@ def _own_model(subject: Subject, dataset: Dataset) -> Any:
 def _subject_jobs(
     plan: Plan, number: int, dataset: Dataset, threats: tuple[Threatened, ...], root: Path | None
 ) -> Iterator[tuple[Trial, list[Job]]]:
-    from titer.models.training import training_key
+    from titer.attacks.engine import run as engine
+    from titer.audit import work
+    from titer.models.checkpoint import from_bytes
+    from titer.models.load import load_model
+    from titer.models.training import train, training_key
 
     subject = plan.subjects[number]
     recipe = recipe_of(subject)
@@ -138,32 +169,38 @@ def _subject_jobs(
             "dataset_digest": dataset.digest,
             "seed": seed,
         }
-        base = [RESULT_VERSION, dataset.digest, checked.split.digest, seed]
+        base = [dataset.digest, checked.split.digest, seed]
         before: list[Job] = []
         if recipe is not None:
-            named = training_key(recipe, dataset, checked.split, seed=seed, epochs=subject.model.get("epochs"))
-            key = digest(["train", RESULT_VERSION, named, subject.tolerance])
+            identity = training_key(recipe, dataset, checked.split, seed=seed, epochs=subject.model.get("epochs"))
+            made_by = digest_code(type(recipe), train, from_bytes, work.clean)
+            key = digest(["train", _VERSION, identity, subject.tolerance, made_by])
             before.append(Job(key, "titer.audit.work:train", shared, (), f"{subject.name}: train, trial {seed}"))
-            identity: Any = key
         else:
-            identity = _own_model(subject, dataset).digest
+            model = _own_model(subject, dataset)
+            identity, made_by = model.digest, digest_code(type(model), load_model, work.clean)
         trained = tuple(job.key for job in before)
         source = {**shared, "train": trained[0] if trained else None}
-        asked = digest(["clean", base, identity, subject.threshold, subject.data.cases, subject.tolerance])
+        rule = rule_for(subject, dataset, own=recipe is None)
+        question = ["clean", base, identity, rule, subject.data.cases, subject.tolerance]
+        asked = digest([_VERSION, question, made_by])
         before.append(Job(asked, "titer.audit.work:clean", source, trained, f"{subject.name}: clean, trial {seed}"))
         for place, threat in enumerate(threats):
             for step, radius in enumerate(threat.radii):
-                for search in threat.attacks:
+                for name, search in threat.named():
                     rules = [threat.spec.change, threat.change, threat.spec.goal, threat.spec.target]
                     rules += [threat.spec.knowledge, threat.spec.queries, threat.spec.where, radius.value]
-                    key = digest(["attack", asked, rules, settings_of(search), plan.gallery])
+                    # What is drawn follows from the settings alone: other code draws the same, under another key.
+                    draws = digest(["attack", question, rules, settings_of(search)])
+                    key = digest(
+                        [_VERSION, draws, asked, digest_code(type(search), type(threat.change), engine, work.attack)]
+                    )
                     payload = {
-                        **source, "clean": asked, "key": key, "threat": place, "radius": step,
-                        "attack": search.name, "pictures": plan.gallery,
+                        **source, "clean": asked, "draws": draws, "threat": place, "radius": step, "attack": name,
                     }  # fmt: skip
-                    label = f"{subject.name}: {search.name} at {radius.label}, trial {seed}"
+                    label = f"{subject.name}: {name} at {radius.label}, trial {seed}"
                     job = Job(key, "titer.audit.work:attack", payload, (*trained, asked), label)
-                    yield Trial(number, place, step, search.name, seed, asked, key), [*before, job]
+                    yield Trial(number, place, step, name, seed, asked, key), [*before, job]
 
 
 def only(prepared: Prepared, wanted: str) -> Prepared:

@@ -18,6 +18,8 @@ from titer.faults import Refused, passing
 from titer.models.adapters.spec import check_model, model_schema
 
 Limit = float | int | str
+# Pictures that an attack keeps, so that more or fewer can be shown without attacking again.
+MOST_PICTURES = 12
 
 
 class Part(BaseModel):
@@ -79,7 +81,9 @@ class ThreatSpec(Part):
     where: Literal["all", "outside-mask", "inside-mask"] = Field(
         "all", description="What may change: all, never a known lesion, or only what the masks mark (brain tissue)."
     )
-    attacks: tuple[str | dict[str, Any], ...] | None = Field(None, description="Attacks for this threat only.")
+    attacks: tuple[str | dict[str, Any], ...] | None = Field(
+        None, description="Attacks for this threat only, as above."
+    )
     main: Limit | None = Field(None, description="The limit that the summary speaks of; the middle one if left out.")
 
     @field_validator("limits", mode="before")
@@ -106,7 +110,11 @@ class Subject(Part):
         description="zoo: a reference model, trained here; path, url or python: a model of yours."
     )
     threats: tuple[ThreatSpec, ...] = Field(min_length=1)
-    attacks: tuple[str | dict[str, Any], ...] = Field(("fgsm", "pgd", "noise"), min_length=1)
+    attacks: tuple[str | dict[str, Any], ...] = Field(
+        ("fgsm", "pgd", "noise"),
+        min_length=1,
+        description="Names, or {name: pgd, steps: 50} with settings and, if wanted, a label for the report: as.",
+    )
     threshold: float | str | dict[str, float] | None = Field(
         None,
         description="default (the model's own rule); a number: a probability if the model gives probabilities, else a "
@@ -142,7 +150,7 @@ class Plan(Part):
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1, description="One trial per seed.")
     fail_if: tuple[str, ...] = Field((), description="Rules such as 'robust_accuracy < 0.5 at 4/255'.")
     explain: dict[str, str] = Field(default_factory=dict, description="Trap name: why its failure is understood.")
-    gallery: int = Field(2, ge=0, le=12, description="Cases shown per model and threat.")
+    gallery: int = Field(2, ge=0, le=MOST_PICTURES, description="Cases shown per model and threat.")
     resamples: int = Field(2000, ge=200, description="Bootstrap resamples.")
     margin: float = Field(2.0, gt=0, description="Equivalence margin for clean accuracy, in points.")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from titer.audit.limits import Radius, read_limit
 from titer.audit.plan import Plan, Subject, ThreatSpec
 from titer.cases.dataset import Dataset
+from titer.digest import digest
 from titer.errors import DataError, PlanError, TiterError, did_you_mean
 from titer.faults import expectation, worst
 from titer.models.adapters.spec import read_reference
@@ -38,18 +40,45 @@ class Threatened:
     radii: tuple[Radius, ...]
     main: Radius
     attacks: tuple[Attack, ...]
+    labels: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.labels:
+            object.__setattr__(self, "labels", tuple(attack.name for attack in self.attacks))
 
     @property
     def id(self) -> str:
-        """Short name within the subject."""
+        """Short name within the subject: the change, and whatever differs from what is usual."""
+        spec = self.spec
         parts = [
-            self.spec.change,
+            spec.change,
             getattr(self.change, "norm", ""),
             self.change.variant,
-            self.spec.goal if self.spec.goal != "untargeted" else "",
-            self.spec.where if self.spec.where != "all" else "",
+            *(f"{name}={_short(value)}" for name, value in sorted(self._unusual().items())),
+            spec.goal if spec.goal != "untargeted" else "",
+            "" if spec.target is None else f"to-{_short(spec.target)}",
+            spec.where if spec.where != "all" else "",
+            "" if spec.knowledge is None else f"seeing-{spec.knowledge}",
+            "" if spec.queries is None else f"{spec.queries}-queries",
         ]
         return "-".join(filter(None, map(str, parts)))
+
+    def attack(self, label: str) -> Attack:
+        """The attack that reports call so."""
+        return self.attacks[self.labels.index(label)]
+
+    def named(self) -> tuple[tuple[str, Attack], ...]:
+        """Each attack with its label, in the order of the plan."""
+        return tuple(zip(self.labels, self.attacks, strict=True))
+
+    def _unusual(self) -> dict[str, Any]:
+        """Settings of the change that differ from its defaults; where its variant tells, what is off needs no word."""
+        usual = inspect.signature(type(self.change)).parameters
+        return {
+            name: value
+            for name, value in self.spec.options.items()
+            if name in usual and value != usual[name].default and (value or not self.change.variant)
+        }
 
     def model_at(self, radius: Radius, access: Access) -> ThreatModel:
         """The threat model at one radius, against a model that gives `access`."""
@@ -134,19 +163,68 @@ def _of_kind(key: str, value: Any, declared: Any, where: str) -> Any:
     return given
 
 
-def read_attacks(raw: tuple[str | dict[str, Any], ...]) -> tuple[Attack, ...]:
-    """Attacks from a plan: a name, or a mapping with `name` and settings."""
-    made = []
+def read_attacks(raw: tuple[str | dict[str, Any], ...]) -> tuple[tuple[str, Attack], ...]:
+    """Attacks from a plan with their labels: a name, or a mapping with `name`, settings, and if wanted a label `as`.
+
+    An attack that is there once is called by its name; one that is there with several settings, also by those that
+    tell them apart.
+
+    >>> [label for label, _ in read_attacks(("fgsm", {"name": "pgd", "steps": 5}, {"name": "pgd", "as": "long pgd"}))]
+    ['fgsm', 'pgd', 'long pgd']
+    >>> [label for label, _ in read_attacks(({"name": "pgd", "steps": 5}, {"name": "pgd", "steps": 50}))]
+    ['pgd steps=5', 'pgd steps=50']
+    """
+    made: list[tuple[str, Attack]] = []
     for each in raw:
         settings = {"name": each} if isinstance(each, str) else dict(each)
-        name = settings.pop("name", None)
+        name, label = settings.pop("name", None), settings.pop("as", "")
         if not isinstance(name, str):
             raise PlanError("an attack with a 'name'", repr(each), "write for example {name: pgd, steps: 40}")
-        made.append(build(ATTACKS.find(name), settings, f"attack {name}"))
-    names = [attack.name for attack in made]
-    if len(set(names)) != len(names):
-        raise PlanError("every attack once per threat", ", ".join(names), "give variants a threat of their own")
-    return tuple(made)
+        made.append((_label(label, name), build(ATTACKS.find(name), settings, f"attack {name}")))
+    _refuse_repeats(made)
+    labels = [label or _telling(attack, [other for said, other in made if not said]) for label, attack in made]
+    twice = next((label for place, label in enumerate(labels) if label in labels[:place]), None)
+    if twice is not None:
+        raise PlanError("a label of its own for every attack", f"{twice!r} twice", "correct 'as'")
+    return tuple(zip(labels, (attack for _, attack in made), strict=True))
+
+
+def _label(label: Any, name: str) -> str:
+    """A label that may stand in tables, names of cells and commands."""
+    if label == "":
+        return ""
+    if not isinstance(label, str) or not re.fullmatch(r"[^\W_][\w .,=+-]{0,39}", label):
+        raise PlanError(
+            "a label of at most 40 letters, digits, blanks and signs . , = + -", repr(label), "correct 'as'"
+        )
+    if label != name and label in ATTACKS.names():
+        raise PlanError(f"a label for {name} that is no other attack's name", repr(label), "choose another 'as'")
+    return label
+
+
+def _refuse_repeats(made: list[tuple[str, Attack]]) -> None:
+    for place, (_, attack) in enumerate(made):
+        if any(settings_of(attack) == settings_of(other) for _, other in made[:place]):
+            raise PlanError("every attack once", f"{attack.name} twice with the same settings", "remove one of them")
+
+
+def _telling(attack: Attack, others: list[Attack]) -> str:
+    """The name, with those settings by which it differs from others of the same name."""
+    alike = [settings_of(other) for other in others if other.name == attack.name]
+    mine = settings_of(attack)
+    differing = [key for key in mine if any(mine[key] != other[key] for other in alike)]
+    return " ".join([attack.name, *(f"{key}={_short(mine[key])}" for key in differing)])
+
+
+def _short(value: Any) -> str:
+    """A setting in a name: letters, digits and few signs."""
+    plain = "+".join(map(_short, value)) if isinstance(value, (list, tuple)) else str(value)
+    if isinstance(value, float):
+        plain = f"{value:g}"
+    if isinstance(value, dict):
+        plain = ",".join(f"{key}={_short(inner)}" for key, inner in sorted(value.items()))
+    word = re.sub(r"[^\w=.,+-]+", "-", plain)
+    return word if len(word) <= 40 else f"{word[:30]}-{digest(plain)[:8]}"
 
 
 def read_threats(subject: Subject, dataset: Dataset, task: Task, access: Access) -> tuple[Threatened, ...]:
@@ -170,29 +248,33 @@ def read_threats(subject: Subject, dataset: Dataset, task: Task, access: Access)
         if main.value not in [radius.value for radius in radii]:
             raise PlanError(f"a main limit among {[r.label for r in radii]}", main.label, "correct 'main'")
         attacks = read_attacks(spec.attacks if spec.attacks is not None else subject.attacks)
-        fitting = tuple(a for a in attacks if a.fits(change) and allows(spec.knowledge or access, a.needs))
+        sees = spec.knowledge or access
+        fitting = tuple((label, a) for label, a in attacks if a.fits(change) and allows(sees, a.needs))
         if spec.attacks is not None and len(fitting) < len(attacks):
-            wrong = next(a for a in attacks if a not in fitting)
+            wrong = next(label for label, _ in attacks if label not in dict(fitting))
             raise PlanError(
-                f"attacks that can search {spec.change!r} seeing {spec.knowledge or access}",
-                wrong.name,
+                f"attacks that can search {spec.change!r} seeing {sees}",
+                wrong,
                 "remove it from this threat's attacks, or change the threat",
             )
-        if not [a for a in fitting if not a.control]:
+        if not [a for _, a in fitting if not a.control]:
             raise PlanError(
-                f"an attack that can search {spec.change!r} seeing {spec.knowledge or access}",
-                ", ".join(a.name for a in attacks),
+                f"an attack that can search {spec.change!r} seeing {sees}",
+                ", ".join(label for label, _ in attacks),
                 "add one: pgd or jsma with gradients, square with scores, greedy for single edits",
             )
-        used |= {a.name for a in fitting}
-        made = Threatened(spec, change, tuple(radii), main, fitting)
+        used |= {label for label, _ in fitting}
+        labels, searches = zip(*fitting, strict=True)
+        made = Threatened(spec, change, tuple(radii), main, searches, labels)
         made.model_at(main, access).check(dataset.space, task)
         threats.append(made)
     _all_used(subject, used, access)
     ids = [threat.id for threat in threats]
     if len(set(ids)) != len(ids):
         raise PlanError(
-            "threats that differ in change, norm, goal or 'where'", ", ".join(ids), "put their limits into one threat"
+            "threats that differ in change, its settings, goal, knowledge, queries or 'where'",
+            ", ".join(ids),
+            "put their limits into one threat",
         )
     return tuple(threats)
 
@@ -200,7 +282,7 @@ def read_threats(subject: Subject, dataset: Dataset, task: Task, access: Access)
 def _all_used(subject: Subject, used: set[str], access: Access) -> None:
     if all(spec.attacks is not None for spec in subject.threats):
         return
-    idle = [a.name for a in read_attacks(subject.attacks) if a.name not in used]
+    idle = [label for label, _ in read_attacks(subject.attacks) if label not in used]
     if idle:
         raise PlanError(
             f"attacks that fit one of the threats and a model that gives {access}",

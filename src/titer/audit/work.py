@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from titer.audit.operating import fix, rule_for
-from titer.audit.plan import Subject
+from titer.audit.plan import MOST_PICTURES, Subject
 from titer.audit.subject import OBJECTS, read_dataset, read_threats, recipe_of, split_of, task_of
 from titer.audit.table import Table
 from titer.cases.splits import thinned
@@ -101,7 +101,7 @@ def attack(payload: Payload, inputs: Inputs) -> bytes:
         model = model.calibrated(model.task.at(tuple(threshold) if isinstance(threshold, list) else threshold))
     threat = read_threats(subject, dataset, model.task, model.access)[payload["threat"]]
     radius = threat.radii[payload["radius"]]
-    search = next(each for each in threat.attacks if each.name == payload["attack"])
+    search = threat.attack(payload["attack"])
     cases = dataset.cases.take(before["row"])
     done = [0]
 
@@ -114,7 +114,7 @@ def attack(payload: Payload, inputs: Inputs) -> bytes:
         model,
         cases,
         threat.model_at(radius, model.access),
-        seed=str(payload["key"]),
+        seed=str(payload["draws"]),
         choices=choices_table(dataset.synonyms, len(dataset.space.vocabulary)) if dataset.synonyms else None,
         progress=tell,
     )
@@ -129,7 +129,7 @@ def attack(payload: Payload, inputs: Inputs) -> bytes:
         "flat": outcome.flat,
         "broken": outcome.broken,
         "violated": outcome.violated,
-        "picture": _pictures(outcome, model, cases, int(payload["pictures"])),
+        "picture": _pictures(outcome, model, cases, MOST_PICTURES),
     }
     facts = {"dtype": outcome.perturbed.dtype.str, "shape": list(outcome.perturbed.shape[1:])}
     return Table(columns, facts).to_bytes()

@@ -134,12 +134,12 @@ def attacks(results: Results) -> tuple[s.AttackCard, ...]:
     variants: dict[str, dict[str, Any]] = {}
     for subject in results.prepared.threats:
         for threat in subject:
-            for attack in threat.attacks:
-                found.setdefault(attack.name, attack)
+            for label, attack in threat.named():
+                found.setdefault(label, attack)
                 settings = settings_of(attack)
-                seen = variants.setdefault(attack.name, settings)
+                seen = variants.setdefault(label, settings)
                 if seen != settings:
-                    variants[attack.name] = {**seen, f"with {threat.id}": settings}
+                    variants[label] = {**seen, f"with {threat.id}": settings}
     used = {cell.attack for cell in results.cells}
     return tuple(
         s.AttackCard(
