@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from titer.cases.dataset import Dataset
+from titer.cases.files.table import header, is_table
 from titer.cases.reader import Reader
 from titer.errors import DataError, did_you_mean
 from titer.registry import DATASETS, READERS
@@ -86,6 +87,16 @@ def _reader(path: Path, wanted: str | None) -> Reader:
             f"{', '.join(reader.name for reader in fitting)} all accept it",
             "choose with the option 'reader'",
         )
+    if path.is_file():
+        owners = [reader for reader in readers if path.suffix.lower() in reader.suffixes]
+        if len(owners) == 1:
+            return owners[0]
+        if is_table(path):
+            raise DataError(
+                f"columns of a known kind in {path.name}: 'label', and numbers, or 'text', 'path' or 'record'",
+                f"columns {', '.join(header(path))}",
+                "rename the columns, or choose a reader with the option 'reader' and name your columns in its options",
+            )
     formats = "; ".join(f"{reader.name}: {reader.formats}" for reader in readers)
     raise DataError(
         f"a file or folder that a reader accepts in {path}",
