@@ -8,7 +8,7 @@ import importlib
 import inspect
 import json
 import sys
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -90,7 +90,7 @@ def digest_code(*things: Any) -> str:
     return digest(sorted((name, _source(name)) for name in names))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _reached(name: str) -> frozenset[str]:
     """A module and the modules of its own package that it imports, at any remove; a builtin reaches nothing."""
     top = name.partition(".")[0]
@@ -107,7 +107,7 @@ def _reached(name: str) -> frozenset[str]:
     return frozenset(found)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _source(name: str) -> str:
     module = importlib.import_module(name)
     try:

@@ -1,4 +1,4 @@
-"""Several settings of one attack, several attackers of one change; and jobs that are named by what makes their results."""
+"""Several settings of one attack, several attackers of one change; jobs named by what makes their results."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def test_another_version_makes_everything_again_with_the_same_draws(monkeypatch:
 )
 def test_results_of_edited_code_are_made_again(monkeypatch: pytest.MonkeyPatch, module: str, touched: set[str]) -> None:
     usual = prepared()
-    real = digest_module._source  # noqa: SLF001 - stands for a file that was edited
+    real = digest_module._source
     importlib.import_module(module)
     monkeypatch.setattr(digest_module, "_source", lambda name: "edited" if name == module else real(name))
     edited = prepared()
@@ -198,8 +198,8 @@ def test_the_digest_of_code_follows_helpers_of_the_same_package(
             del sys.modules[name]
         linecache.clearcache()
         importlib.invalidate_caches()
-        digest_module._reached.cache_clear()  # noqa: SLF001 - as in a new process
-        digest_module._source.cache_clear()  # noqa: SLF001
+        digest_module._reached.cache_clear()
+        digest_module._source.cache_clear()
         return digest_code(importlib.import_module("drawn_package.method").Method)
 
     first = named()
