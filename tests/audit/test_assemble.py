@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,6 +25,17 @@ def with_rules(results: Results, *rules: str) -> Results:
     plan = prepared.plan.model_copy(update={"fail_if": rules})
     changed = type(prepared)(plan, prepared.root, prepared.datasets, prepared.threats, prepared.jobs, prepared.trials)
     return Results(changed, results.cells)
+
+
+def handed_over(results: Results) -> Results:
+    """The same results of a model that was not trained here."""
+    subjects = tuple(each.model_copy(update={"model": {"path": "own.onnx"}}) for each in results.prepared.plan.subjects)
+    plan = results.prepared.plan.model_copy(update={"subjects": subjects})
+    cells = tuple(replace(cell, subject=subjects[cell.trials[0].trial.subject]) for cell in results.cells)
+    for cell in cells:
+        for trial in cell.trials:
+            trial.before.facts["notes"] = []  # type: ignore[index]
+    return Results(replace(results.prepared, plan=plan), cells)
 
 
 @pytest.fixture(scope="module")
@@ -168,3 +180,26 @@ def test_settings_that_differ_between_models_are_all_listed() -> None:
     card = next(card for card in assemble(joined(one, two)).attacks if card.name == "pgd")
     assert card.settings["steps"] == 5
     assert any(isinstance(value, dict) and value.get("steps") == 9 for value in card.settings.values())
+
+
+def test_no_leakage_check_is_passed_for_a_model_trained_elsewhere() -> None:
+    mixed = joined(build(name="ours", data="one"), handed_over(build(name="theirs", data="two")))
+    made = assemble(mixed)
+    assert {card.name: card.leakage.status for card in made.datasets} == {"one": "passed", "two": "not applicable"}
+    assert any(said.startswith("theirs was trained elsewhere") for said in made.limitations)
+    trap = next(trap for trap in made.traps if trap.id == "no_leakage")
+    assert "theirs was trained elsewhere; Titer cannot know on which cases." in trap.evidence
+    alone = assemble(handed_over(build()))
+    assert next(trap for trap in alone.traps if trap.id == "no_leakage").status == "not applicable"
+    assert not re.search("another split or training|training and splitting", canonical_json(alone))
+
+
+def test_leakage_of_one_data_set_is_not_told_of_another() -> None:
+    kept = build(name="A", data="one", facts={"leakage": "2 near-identical pairs were kept."})
+    spec = kept.prepared.plan.subjects[0]
+    data = spec.data.model_copy(update={"split": spec.data.split.model_copy(update={"near_duplicates": "report"})})
+    subject = spec.model_copy(update={"data": data})
+    plan = kept.prepared.plan.model_copy(update={"subjects": (subject,)})
+    kept = Results(replace(kept.prepared, plan=plan), tuple(replace(cell, subject=subject) for cell in kept.cells))
+    made = assemble(joined(kept, build(name="B", data="two")))
+    assert {card.name: card.leakage.status for card in made.datasets} == {"one": "failed", "two": "passed"}

@@ -8,11 +8,13 @@ from titer.audit.assemble.metrics import metrics
 from titer.audit.assemble.numbers import generator, mean
 from titer.audit.assemble.shifts import error_shifts, subgroups
 from titer.audit.assemble.verdict import verdict
+from titer.audit.findings._words import counted, elsewhere
 from titer.audit.findings.attack_lowers_accuracy import cell_tests
 from titer.audit.gallery import gallery
 from titer.audit.report.schema import Cell, ComparisonFamily, Draft, Report, Trap, TrialValue
 from titer.audit.report.summary import complete
 from titer.audit.results import CellResults, Measured, Results
+from titer.audit.subject import recipe_of
 from titer.audit.traps import check_traps
 from titer.registry import STATISTICS
 
@@ -108,11 +110,17 @@ def _comparisons(results: Results) -> tuple[ComparisonFamily, ...]:
 
 def _particular(results: Results) -> tuple[str, ...]:
     said = []
+    trained = [recipe_of(subject) is not None for subject in results.prepared.plan.subjects]
     if len(results.prepared.plan.seeds) < 5:
-        said.append(
-            f"{len(results.prepared.plan.seeds)} trial(s) were run; fewer than five say little about another split or "
-            "training."
-        )
+        another = "another split or training" if any(trained) else "another split"
+        run = counted(len(results.prepared.plan.seeds), "trial")
+        said.append(f"Run: {run}. Fewer than five say little about {another}.")
+    for subject, here in zip(results.prepared.plan.subjects, trained, strict=True):
+        if not here:
+            said.append(
+                f"{elsewhere([subject.name])} If cases examined here were among them, it did better on them, with and "
+                "without an attack, than it will on new patients."
+            )
     for number, data in enumerate(results.prepared.datasets):
         name = results.prepared.plan.subjects[number].name
         if data.card.synthetic:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -23,6 +24,16 @@ def limit_words(radius: Radius) -> str:
 def where(cell: CellResults) -> str:
     """A cell in words: model, attack, limit, threat."""
     return f"{cell.subject.name}, {cell.attack} at {limit_words(cell.radius)} ({cell.threat.id})"
+
+
+def elsewhere(names: Sequence[str]) -> str:
+    """Why nothing can be said about the training cases of models that were handed over.
+
+    >>> elsewhere(["A"])
+    'A was trained elsewhere; Titer cannot know on which cases.'
+    """
+    verb = "was" if len(names) == 1 else "were"
+    return f"{' and '.join(names)} {verb} trained elsewhere; Titer cannot know on which cases."
 
 
 def outcome(cell: CellResults) -> str:

@@ -62,6 +62,6 @@ GLOSSARY = (
     ("Suspect", "A trap that touches this result failed: do not rely on the number until that is resolved."),
     ("Threat", "What the attacker may change, knows and wants."),
     ("Trap", "A check of the evaluation itself, such as whether larger limits really hurt more."),
-    ("Trial", "One run with one seed. Trials differ in split and training, so they show how far results vary."),
+    ("Trial", "One run with one seed: another split and, if Titer trained the model, another training."),
     ("Worst case", "For each case, the worst outcome over all attacks that were run."),
 )  # fmt: skip
