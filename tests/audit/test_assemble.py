@@ -12,12 +12,15 @@ from build import build, edited, joined
 from titer.attacks.noise import Noise
 from titer.attacks.pgd import PGD
 from titer.audit.assemble.draft import assemble
-from titer.audit.assemble.numbers import mean, over_trials, share
+from titer.audit.assemble.numbers import difference, mean, over_trials, share
 from titer.audit.assemble.verdict import FailIf, check_rules
+from titer.audit.plan import CostSpec
 from titer.audit.report.files import canonical_json
+from titer.audit.report.render import render_html
 from titer.audit.report.schema import ClassificationMetrics, Report
 from titer.audit.results import Results
 from titer.errors import PlanError
+from titer.threats.goal import Goal
 
 
 def with_rules(results: Results, *rules: str) -> Results:
@@ -203,3 +206,135 @@ def test_leakage_of_one_data_set_is_not_told_of_another() -> None:
     kept = Results(replace(kept.prepared, plan=plan), tuple(replace(cell, subject=subject) for cell in kept.cells))
     made = assemble(joined(kept, build(name="B", data="two")))
     assert {card.name: card.leakage.status for card in made.datasets} == {"one": "failed", "two": "passed"}
+
+
+def costing(results: Results, **costs: object) -> Results:
+    """The same results under a plan that states costs."""
+    subject = results.prepared.plan.subjects[0].model_copy(update={"costs": CostSpec(**costs)})  # type: ignore[arg-type]
+    return replace(results, cells=tuple(replace(cell, subject=subject) for cell in results.cells))
+
+
+@pytest.mark.parametrize("unit", [{}, {"unit": "false alarms"}])
+def test_errors_of_two_kinds_are_never_told_as_false_alarms(results: Results, unit: dict[str, str]) -> None:
+    """The harm weighs misses by 5; the clinician reads how many of each there are."""
+    made = assemble(costing(results, **unit))
+    for shift in made.error_shifts:
+        harm = shift.harm
+        assert harm is not None
+        sick = shift.clean.tp + shift.clean.fn
+        n = sick + shift.clean.fp + shift.clean.tn
+        assert harm.extra_misses.value == pytest.approx(1000 * (shift.attacked.fn - shift.clean.fn) / n)
+        assert harm.extra_alarms.value == pytest.approx(1000 * (shift.attacked.fp - shift.clean.fp) / n)
+        assert harm.per_thousand.value == pytest.approx(5 * harm.extra_misses.value + harm.extra_alarms.value)
+        assert harm.unit == harm.per_thousand.unit == "weighted errors"
+        assert (harm.stated, harm.prevalence_source) == (False, "test set")
+    text = " ".join(paragraph.text for paragraph in made.summary.clinician)
+    found = re.search(r"that is (\d+) more missed \(95% interval .*?\) and (\d+) more false alarms", text)
+    lead = next(s for s in made.error_shifts if s.cell.endswith("2-255/pgd")).harm
+    assert found is not None
+    assert lead is not None
+    assert [int(n) for n in found.groups()] == [round(lead.extra_misses.value), round(lead.extra_alarms.value)]
+    assert "as among the test cases" in text
+    assert "the plan states no weights" in text
+    assert not re.search(r"\d false alarms \(95% interval [^)]*\) per thousand", text)
+    page = render_html(made)
+    assert "as the plan states" not in page.lower()
+    assert "in weighted errors" in page
+
+
+def test_costs_and_prevalence_that_the_plan_states_are_named_as_its_own(results: Results) -> None:
+    made = assemble(costing(results, false_negative=100, false_positive=2, unit="EUR", prevalence=0.1))
+    harm = made.error_shifts[0].harm
+    assert harm is not None
+    assert (harm.stated, harm.prevalence_source, harm.unit, harm.prevalence) == (True, "plan", "EUR", 0.1)
+    assert harm.extra_misses.value == pytest.approx(made.error_shifts[0].fnr_shift.value)  # 10 x 0.1 x points
+    assert harm.per_thousand.low is not None
+    assert harm.per_thousand.low < harm.per_thousand.value
+    assert "as the plan states" in made.summary.clinician[1].text
+
+
+@pytest.mark.parametrize(
+    ("values", "patients", "method"),
+    [([0.7], [0], "one case"), ([0.7, 0.7], [0, 1], "all cases agree"), ([0.7, 0.9], [3, 3], "one patient")],
+)
+def test_what_does_not_vary_has_no_interval_rather_than_one_of_no_width(
+    values: list[float], patients: list[int], method: str
+) -> None:
+    found = mean(np.array(values), np.array(patients), 200, unit="mV")
+    assert found is not None
+    assert (found.low, found.high) == (None, None)
+    assert found.method == f"{method}: no interval"
+
+
+def test_trials_that_agree_have_no_interval() -> None:
+    found = over_trials([0.8, 0.8, 0.8], unit="proportion", n=3)
+    assert found is not None
+    assert (found.low, found.high) == (None, None)
+
+
+def test_a_drop_of_nothing_is_bounded_by_the_number_of_patients() -> None:
+    """No case of 20 changed: Newcombe's interval from 20 of 20, whose Wilson limits are 0.8389 and 1."""
+    right = np.ones(40, dtype=bool)
+    found = difference(right, right, np.arange(40) // 2, 200)
+    assert found is not None
+    assert (found.value, found.n) == (0, 40)
+    assert found.low == pytest.approx(-16.11, abs=0.01)
+    assert found.high == pytest.approx(16.11, abs=0.01)
+
+
+@pytest.mark.parametrize("task", ["classes", "multilabel", "regression", "anomaly"])
+@pytest.mark.parametrize("cases", [8, 60])
+def test_no_interval_of_a_report_has_zero_width(task: str, cases: int) -> None:
+    """Whatever the task, and where an attack changes nothing at all, or everything."""
+    flat = {"pgd": (0.9, 0.9, 0.0), "fgsm": (0.9, 0.9, 0.5), "noise": (0.9, 0.9, 0.9)}
+    rates = {name: values if task == "classes" else (0.9, 0.5, 0.2) for name, values in flat.items()}
+    made = assemble(build(task=task, kind="table", cases=cases, seeds=(0, 1, 2), wobble=0.0, rates=rates))  # type: ignore[arg-type]
+
+    def check(tree: object) -> None:
+        if isinstance(tree, dict):
+            if tree.get("low") is not None and "method" in tree:
+                assert tree["low"] < tree["high"], tree
+            for part in tree.values():
+                check(part)
+        elif isinstance(tree, list):
+            for part in tree:
+                check(part)
+
+    check(made.model_dump(mode="json"))
+    render_html(made)
+
+
+@pytest.mark.parametrize(("task", "kind", "goal"), [("three", "image", "targeted"), ("binary", "signal", "raise")])
+def test_success_is_the_attackers_own(task: str, kind: str, goal: str) -> None:
+    """Of the cases in which the clean answer is not what the attacker wants, the share in which it becomes that."""
+    found = build(task=task, kind=kind, goal=goal, limits=("0.1", "0.2", "0.3"))  # type: ignore[arg-type]
+    made = assemble(found)
+    differ = 0
+    for cell, one in zip(found.cells, made.cells, strict=True):
+        wanted = Goal(goal)  # type: ignore[arg-type]
+        before, after = (
+            np.concatenate([wanted.fooled(t.task, t.targets, t.before["scores"], table["scores"])
+                            for t in cell.trials for table in [t.before if when == "before" else t.after]])
+            for when in ("before", "after")
+        )  # fmt: skip
+        rate = one.metrics.attack_success_rate
+        assert rate is not None
+        assert rate.n == int((~before).sum())
+        assert rate.k == int((after & ~before).sum())
+        differ += rate.n != int(cell.pooled(lambda t: t.right_before).sum())
+    assert differ or goal == "targeted"  # with three classes every wrong answer of the builder is the next class
+    words = made.summary.engineer[0].text
+    assert "initially correct" not in words
+    assert "gets what the attacker wants" in words
+
+
+def test_a_median_radius_lies_between_the_limits_that_were_tried(results: Results) -> None:
+    """Half of the cases fall somewhere above 1/255 and up to 2/255; nothing in between was tried."""
+    made = assemble(results)
+    curve = next(curve for curve in made.curves if curve.attack == "pgd")
+    assert curve.median_minimal_radius is not None
+    assert curve.median_minimal_radius.value == pytest.approx(2 / 255)
+    assert curve.median_minimal_radius.low == pytest.approx(1 / 255)
+    page = render_html(made)
+    assert "T-CNN under pgd: between 1/255 and 2/255 gray level" in page
+    assert "(0.5 to 0.5)" not in page

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from titer.audit.assemble.numbers import Array, mean, over_areas, share
+from titer.audit.assemble.numbers import Array, difference, mean, over_areas, share
 from titer.audit.report.schema import (
     ClassificationMetrics,
     LabelMetrics,
@@ -18,6 +18,8 @@ from titer.audit.report.schema import (
 from titer.audit.results import CellResults, Measured
 from titer.audit.statistics.auroc import auroc
 from titer.audit.statistics.proportions import one_vs_rest
+from titer.audit.table import Table
+from titer.threats.goal import Goal
 
 
 def metrics(cell: CellResults, resamples: int) -> Metrics:
@@ -50,6 +52,21 @@ def area(trials: tuple[Measured, ...], which: str, label: int | None = None) -> 
     return over_areas(found)
 
 
+def success(cell: CellResults, resamples: int) -> Measure | None:
+    """Share of cases in which the attacker got what was wanted, among those in which the clean answer did not give it.
+
+    For any wrong answer: of the cases answered rightly, those turned wrong. None where every clean answer gave it.
+    """
+    goal = Goal(cell.threat.spec.goal, cell.threat.spec.target)
+
+    def reached(trial: Measured, table: Table) -> Array:
+        return np.asarray(goal.fooled(trial.task, trial.targets, trial.before["scores"], table["scores"]), dtype=bool)
+
+    open_ = ~cell.pooled(lambda t: reached(t, t.before))
+    got = cell.pooled(lambda t: reached(t, t.after))
+    return share(got[open_], cell.pooled(lambda t: t.patients)[open_], resamples)
+
+
 def _classification(cell: CellResults, resamples: int) -> ClassificationMetrics:
     patients = cell.pooled(lambda t: t.patients)
     before, after = cell.pooled(lambda t: t.right_before), cell.pooled(lambda t: t.right_after)
@@ -58,7 +75,6 @@ def _classification(cell: CellResults, resamples: int) -> ClassificationMetrics:
         return share(hit[where], patients[where], resamples)
 
     everyone = np.ones(len(before), dtype=bool)
-    drop = before.astype(float) - after.astype(float)
     sides = _sides(cell, part)
     confidence = {
         "clean": cell.pooled(lambda t: t.task.confidence(t.before["scores"])),
@@ -71,8 +87,8 @@ def _classification(cell: CellResults, resamples: int) -> ClassificationMetrics:
     return ClassificationMetrics(
         clean_accuracy=_some(part(before, everyone)),
         robust_accuracy=_some(part(after, everyone)),
-        accuracy_drop=_some(mean(drop, patients, resamples, unit="points", factor=100)),
-        attack_success_rate=part(~after, before),
+        accuracy_drop=_some(difference(~before, ~after, patients, resamples)),
+        attack_success_rate=success(cell, resamples),
         auroc_clean=area(cell.trials, "before"),
         auroc_attacked=area(cell.trials, "after"),
         confidence_clean=sure(confidence["clean"], everyone),
@@ -132,13 +148,15 @@ def _regression(cell: CellResults, resamples: int) -> RegressionMetrics:
     for when, error in errors.items():
         square = _some(mean(error**2, patients, resamples, unit=unit))
         found[f"rmse_{when}"] = square.model_copy(
-            update={name: float(np.sqrt(max(0.0, getattr(square, name) or 0.0))) for name in ("value", "low", "high")}
+            update={name: _root(getattr(square, name)) for name in ("value", "low", "high")}
         )
         found[f"mae_{when}"] = mean(np.abs(error), patients, resamples, unit=unit)
         found[f"within_tolerance_{when}"] = share(right[when], patients, resamples)
-    was = right["clean"]
-    rate = share(~right["attacked"][was], patients[was], resamples)
-    return RegressionMetrics(attack_success_rate=rate, **found)
+    return RegressionMetrics(attack_success_rate=success(cell, resamples), **found)
+
+
+def _root(value: float | None) -> float | None:
+    return None if value is None else float(np.sqrt(max(0.0, value)))
 
 
 def _multilabel(cell: CellResults, resamples: int) -> MultiLabelMetrics:
@@ -155,7 +173,7 @@ def _multilabel(cell: CellResults, resamples: int) -> MultiLabelMetrics:
         macro_auroc_attacked=_macro_area([label.auroc_attacked for label in labels], len(before)),
         exact_match_clean=share(before, patients, resamples),
         exact_match_attacked=share(after, patients, resamples),
-        attack_success_rate=share(~after[before], patients[before], resamples),
+        attack_success_rate=success(cell, resamples),
         labels=labels,
     )
 

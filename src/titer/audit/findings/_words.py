@@ -68,6 +68,16 @@ def finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
+def reach(low: float, high: float) -> dict[str, float | None]:
+    """The ends of an interval as a report carries them; none where it does not exist or has no width.
+
+    >>> reach(0.0, 2.0), reach(1.0, 1.0)
+    ({'low': 0.0, 'high': 2.0}, {'low': None, 'high': None})
+    """
+    known = math.isfinite(low) and math.isfinite(high) and low < high
+    return {"low": float(low) if known else None, "high": float(high) if known else None}
+
+
 def counted(n: int, noun: str) -> str:
     """A number of things.
 

@@ -48,7 +48,7 @@ def harm_done(cell: Cell) -> float:
 
 GLOSSARY = (
     ("Accuracy drop", "Clean minus robust accuracy, in percentage points. Not the same as the attack success rate."),
-    ("Attack success rate", "Of the cases answered correctly at first, the share that the attack turned wrong."),
+    ("Attack success rate", "Share of cases in which the attacker got what was wanted, among those not so at first."),
     ("AUROC", "How well scores rank diseased above healthy cases: 1 is perfect, 0.5 chance, less is worse."),
     ("Clean", "As recorded, before any attack."),
     ("False alarm (FPR)", "A healthy case called diseased; the rate is their share among healthy cases."),

@@ -86,19 +86,32 @@ def _harm(writer: Writer, headline: Headline) -> tuple[Piece, ...]:
     if headline.error_shift is None or not writer.has(f"$.error_shifts[{headline.error_shift}].harm"):
         return ()
     harm = f"$.error_shifts[{headline.error_shift}].harm"
+    found = writer.draft.error_shifts[headline.error_shift].harm
+    if found is None:
+        return ()
+    source = "as the plan states" if found.prevalence_source == "plan" else "as among the test cases"
     return (
-        " Where ",
+        " Of a thousand patients, ",
         writer.number(f"{harm}.prevalence", "proportion"),
-        " of patients are diseased, a missed one counts ",
+        f" of them diseased {source}, that is ",
+        *_more(writer, f"{harm}.extra_misses", found.extra_misses.value, "missed"),
+        " and ",
+        *_more(writer, f"{harm}.extra_alarms", found.extra_alarms.value, "false alarms"),
+        ". Weighted ",
         writer.number(f"{harm}.cost_fn"),
-        " and a false alarm ",
+        " for a miss and ",
         writer.number(f"{harm}.cost_fp"),
-        " (unit: ",
-        writer.word(f"{harm}.unit"),
-        "), the attack adds ",
+        f" for a false alarm{'' if found.stated else ' (the plan states no weights)'}, the harm is ",
         *writer.measure(f"{harm}.per_thousand"),
-        " per thousand patients.",
+        ".",
     )
+
+
+def _more(writer: Writer, path: str, value: float, what: str) -> tuple[Piece, ...]:
+    """'67 more missed (95% interval 50 to 80)'; a number below zero keeps its sign."""
+    if value < 0:
+        return "a change by ", *writer.measure(path, f" {what}")
+    return writer.measure(path, f" more {what}")
 
 
 def _suspect(writer: Writer, headline: Headline) -> tuple[Piece, ...]:
