@@ -98,7 +98,9 @@ class Family:
         return found
 
 
-ATTACKS = Family("attacks", "titer.attacks", "titer.attacks.attack:Attack", ("attack", "engine", "losses", "problem"))
+ATTACKS = Family(
+    "attacks", "titer.attacks", "titer.attacks.attack:Attack", ("attack", "engine", "losses", "problem", "radius")
+)
 CHANGES = Family("changes", "titer.threats.changes", "titer.threats.change:Change")
 DATASETS = Family("datasets", "titer.cases.datasets", "titer.cases.dataset:DatasetSource")
 READERS = Family("readers", "titer.cases.readers", "titer.cases.reader:Reader")

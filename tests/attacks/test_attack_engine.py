@@ -17,6 +17,7 @@ from titer.attacks.fgsm import FGSM
 from titer.attacks.noise import Noise
 from titer.attacks.pgd import PGD
 from titer.attacks.problem import Problem
+from titer.attacks.square import Square
 from titer.cases.case import Batch
 from titer.cases.space import Space
 from titer.errors import AttackError, BudgetError, ModelError, ThreatError
@@ -113,6 +114,63 @@ def test_moving_what_the_mask_protects_is_a_violation() -> None:
     np.testing.assert_array_equal(honest.perturbed[masks == 1], batch.inputs[masks == 1])
     with pytest.raises(ThreatError, match="lesion masks"):
         run(PGD(steps=3), model, batch, threat, seed="s")
+
+
+@pytest.mark.parametrize("kind", ["image", "volume", "signal"])
+@pytest.mark.parametrize("attack", [PGD(steps=4), FGSM(), Square(queries=40), Noise()], ids=lambda each: each.name)
+def test_inside_the_mask_alone_may_change(attack: Attack, kind: str) -> None:
+    model, batch = models.network(kind, 6)  # type: ignore[arg-type]
+    masks = np.zeros_like(batch.inputs)
+    masks[..., 1:4] = 1
+    brain = replace(batch, masks=masks)
+    threat = ThreatModel(Additive(), 0.3, where="inside-mask", knowledge=attack.needs)
+    outcome = run(attack, model, brain, threat, seed="s")
+    assert not outcome.violated.any()
+    moved = outcome.perturbed != batch.inputs
+    assert moved[masks == 1].any()
+    assert not moved[masks == 0].any()
+    # What is marked in one case says nothing about another, and a case without a mark stays as it is.
+    masks[0] = 0
+    masks[1] = 1
+    mixed = run(attack, model, replace(batch, masks=masks), threat, seed="s")
+    np.testing.assert_array_equal(mixed.perturbed[0], batch.inputs[0])
+    np.testing.assert_array_equal(mixed.perturbed[2:], outcome.perturbed[2:])
+    with pytest.raises(ThreatError, match="masks for 'inside-mask'"):
+        run(attack, model, batch, threat, seed="s")
+
+
+def test_a_linear_age_moves_by_the_weights_of_the_brain_alone() -> None:
+    """Shift of a linear regressor under a limit: the limit times the sum of |weights| where something may change."""
+    rng = np.random.default_rng(0)
+    space = Space("volume", (1, 4, 5, 6), "normalized intensity")
+    weight = rng.normal(size=(1, space.size))
+    model = TorchModel(
+        models.Affine(torch.from_numpy(weight), torch.tensor([70.0], dtype=torch.float64)),
+        space, Task("regression", ("age",), tolerance=1.0), name="age",
+    )  # fmt: skip
+    inputs = rng.uniform(0.2, 0.8, size=(5, *space.shape))
+    brain = np.zeros_like(inputs)
+    brain[:, :, 1:3, 1:4, 2:5] = 1
+    batch = replace(Batch.of(inputs, model.predict(inputs)[:, 0]), masks=brain)
+    for where, allowed in (("inside-mask", brain[0]), ("outside-mask", 1 - brain[0]), ("all", np.ones(space.shape))):
+        for goal, sign in (("raise", 1), ("lower", -1)):
+            threat = ThreatModel(Additive(), 0.002, where=where, goal=Goal(goal))  # type: ignore[arg-type]
+            outcome = run(PGD(steps=3), model, batch, threat, seed="s")
+            shift = (outcome.scores - outcome.clean_scores)[:, 0]
+            np.testing.assert_allclose(shift, sign * 0.002 * (np.abs(weight[0]) * allowed.ravel()).sum(), rtol=1e-9)
+
+
+def test_inside_and_outside_share_out_the_case() -> None:
+    model, batch = models.linear(6, 5)
+    masks = np.zeros_like(batch.inputs)
+    masks[:, :2] = 1
+    marked = replace(batch, masks=masks)
+    gains = []
+    for where in ("inside-mask", "outside-mask", "all"):
+        outcome = run(FGSM("margin"), model, marked, ThreatModel(Additive(), 0.1, where=where), seed="s")
+        moved = outcome.scores - outcome.clean_scores
+        gains.append(moved[:, 1] - moved[:, 0])
+    np.testing.assert_allclose(gains[0] + gains[1], gains[2], atol=1e-12)
 
 
 def test_unlisted_words_and_changed_padding_are_violations() -> None:

@@ -25,7 +25,7 @@ from titer.audit.gallery_images import picture_fields
 from titer.audit.gallery_notes import note_fields
 from titer.audit.gallery_signals import MOST_CHANNELS, MOST_SAMPLES, signal_fields
 from titer.audit.gallery_tables import table_fields
-from titer.audit.gallery_words import prediction, truth
+from titer.audit.gallery_words import changed, prediction, truth
 from titer.audit.report.schema import GalleryItem
 from titer.audit.results import Results
 from titer.audit.table import Table
@@ -54,6 +54,21 @@ def clean_and_attacked(results: Results) -> tuple[np.ndarray, np.ndarray]:
     trial = cell.trials[0]
     row = next(k for k, each in enumerate(trial.after["picture"]) if each is not None)
     return cell.dataset.cases.inputs[trial.before["row"][row]], attacked_case(trial, row)
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("all", "every pixel changed by at most 2/255 gray level (0-1)"),
+        ("outside-mask", "every pixel outside the known lesion changed by at most 2/255 gray level (0-1)"),
+        ("inside-mask", "every pixel inside the marked region changed by at most 2/255 gray level (0-1)"),
+    ],
+)
+def test_says_where_something_may_change(where, said):
+    cell = next(cell for cell in build().cells if cell.is_main)
+    threat = replace(cell.threat, spec=cell.threat.spec.model_copy(update={"where": where}))
+    assert changed(replace(cell, threat=threat)) == said
+    assert threat.id.endswith("linf" if where == "all" else where)
 
 
 class TestSelection:

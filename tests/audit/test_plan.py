@@ -9,7 +9,7 @@ import pytest
 from titer.audit.plan import Plan
 from titer.audit.plan_file import check_plan, parse_plan, read_plan
 from titer.audit.plans import plan_names, plan_text
-from titer.audit.subject import renamed
+from titer.audit.subject import read_dataset, read_threats, renamed, task_of
 from titer.errors import PlanError
 
 PLAN = """\
@@ -105,3 +105,43 @@ def test_an_unknown_built_in_plan_names_the_nearest() -> None:
 
 def test_a_mapping_is_a_plan_too() -> None:
     assert check_plan({"titer": 1, "data": {"name": "x"}, "model": {}, "threats": [{"limits": 1}]}).name == "audit"
+
+
+@pytest.mark.parametrize(
+    ("threat", "limits", "sentence"),
+    [
+        (
+            "{change: affine, options: {shift: 0}, limits: [10 degrees, 20]}",
+            ["10 degrees", "20 degrees"],
+            "may turn the picture by at most 20 degrees and wants",
+        ),
+        (
+            "{change: corruption, options: {only: [noise]}, limits: [0.5], knowledge: labels}",
+            ["0.5 of full severity"],
+            "may let nature corrupt the recording by noise, at 0.5 of full severity and wants",
+        ),
+    ],
+)
+def test_limits_of_a_change_are_read_in_its_own_unit(threat: str, limits: list[str], sentence: str) -> None:
+    plan = parse_plan(
+        "titer: 1\ndata: {name: chest_phantom, options: {cases: 20, size: 16}}\nmodel: {zoo: t_cnn}\n"
+        f"attacks: [random_search]\nthreats:\n  - {threat}\n"
+    )
+    subject = plan.subjects[0]
+    dataset = read_dataset(subject, None)
+    task = task_of(dataset, subject)
+    (found,) = read_threats(subject, dataset, task, "gradients")
+    assert [f"{radius.label} {radius.unit}" for radius in found.radii] == limits
+    assert found.id == ("affine-rotation" if "affine" in threat else "corruption")
+    assert sentence in found.model_at(found.radii[-1], "gradients").sentence(dataset.space, task)
+
+
+def test_one_subject_may_have_a_change_in_two_variants() -> None:
+    plan = parse_plan(
+        "titer: 1\ndata: {name: chest_phantom, options: {cases: 20, size: 16}}\nmodel: {zoo: t_cnn}\n"
+        "attacks: [pgd, grid]\nthreats:\n  - {change: affine, limits: [0.5]}\n  - {change: affine, limits: [15], options: {shift: 0}}\n"
+    )
+    subject = plan.subjects[0]
+    dataset = read_dataset(subject, None)
+    found = read_threats(subject, dataset, task_of(dataset, subject), "gradients")
+    assert [threat.id for threat in found] == ["affine", "affine-rotation"]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from titer.cases.dataset import Dataset
 from titer.cases.datasets.chest_phantom import ChestPhantom
 from titer.cases.datasets.ecg_simulated import EcgSimulated
+from titer.cases.datasets.eeg_simulated import EegSimulated
 from titer.cases.datasets.notes_template import NotesTemplate
 from titer.cases.datasets.scan_phantom import ScanPhantom
 from titer.cases.leakage import check_leakage
@@ -25,6 +26,7 @@ from titer.registry import DATASETS
 SOURCES = {
     "chest_phantom": ChestPhantom,
     "ecg_simulated": EcgSimulated,
+    "eeg_simulated": EegSimulated,
     "notes_template": NotesTemplate,
     "scan_phantom": ScanPhantom,
 }
@@ -117,6 +119,7 @@ class TestNoGlobalCue:
             ("chest_phantom", {"cases": 4000, "size": 16}),
             ("chest_phantom", {"cases": 4000, "size": 16, "classes": 4}),
             ("ecg_simulated", {"cases": 4000, "length": 250}),
+            ("eeg_simulated", {"cases": 4000, "length": 128, "channels": 4}),
             ("scan_phantom", {"cases": 4000, "size": 16}),
         ],
     )
@@ -248,6 +251,61 @@ class TestEcg:
         data = made("ecg_simulated", cases=60, length=length)
         assert data.space.shape == (1, length)
         assert data.space.rate == 125.0
+
+
+class TestEeg:
+    def test_units_are_those_of_the_scalp(self) -> None:
+        cases = made("eeg_simulated", cases=1200).cases
+        spread = cases.inputs.std(axis=(1, 2))
+        assert 10 < np.quantile(spread, 0.02) < np.quantile(spread, 0.98) < 80
+        assert np.abs(cases.inputs).max() < 500
+
+    def test_noise_falls_with_frequency_and_blinks_are_at_the_front(self) -> None:
+        data = made("eeg_simulated", cases=1200)
+        quiet = data.cases.inputs[data.cases.targets == 0].astype(np.float64)
+        power = (np.abs(np.fft.rfft(quiet)) ** 2).mean(axis=(0, 1))
+        where = np.fft.rfftfreq(256, 1 / 128.0)
+        bands = [power[(where >= low) & (where < high)].mean() for low, high in ((1, 8), (13, 20), (30, 45))]
+        assert bands[0] > 3 * bands[1] > 3 * bands[2]
+        # Lids push up only, rhythms both ways.
+        upward = (quiet.max(axis=2) + quiet.min(axis=2)).mean(axis=0)
+        front, back = data.space.names.index("Fp1"), data.space.names.index("O1")
+        assert upward[front] > 10
+        assert abs(upward[back]) < 4
+
+    def test_a_discharge_has_harmonics_slows_down_and_grows(self) -> None:
+        from titer.cases.simulate.brainwaves import discharge
+
+        clock = np.arange(512) / 128.0
+        wave = discharge(clock, np.array([5.0]), np.array([0.3]), np.array([0.0]), np.zeros((1, 1)))[0, 0]
+        halves = np.abs(np.fft.rfft(wave.reshape(2, 256)))
+        assert halves[0].argmax() > halves[1].argmax()
+        assert wave[256:].std() > 1.1 * wave[:256].std()
+        peak = int(halves[0].argmax())
+        assert halves[0][2 * peak - 2 : 2 * peak + 3].max() > 0.2 * halves[0][peak]
+
+    def test_a_seizure_follows_from_its_focus(self) -> None:
+        """Electrodes near the focus see more of the discharge than those far away."""
+        from titer.cases.datasets.eeg_simulated import _foci
+        from titer.cases.simulate.brainwaves import places
+        from titer.cases.simulate.patients import enlist
+
+        cases = made("eeg_simulated", cases=1200).cases
+        foci = _foci(enlist(1200, seed=0, per_patient=3).traits.astype(np.float64))
+        away = np.sqrt(((places(8) - foci[:, None]) ** 2).sum(axis=-1))
+        lines = np.abs(np.fft.rfft(cases.inputs.astype(np.float64)))[..., 5:13].sum(axis=-1)
+        sick = cases.targets == 1
+        rows = np.arange(1200)
+        gain = np.log(lines[rows, away.argmin(axis=1)] / lines[rows, away.argmax(axis=1)])
+        assert gain[sick].mean() > gain[~sick].mean() + 0.1
+
+    @pytest.mark.parametrize(("length", "channels"), [(128, 4), (384, 19)])
+    def test_lengths_and_electrodes(self, length: int, channels: int) -> None:
+        data = made("eeg_simulated", cases=60, length=length, channels=channels)
+        assert data.space.shape == (channels, length)
+        assert len(set(data.space.names)) == channels
+        with pytest.raises(PlanError, match="channels"):
+            EegSimulated().load(None, cases=60, channels=20)
 
 
 SENTENCES = [

@@ -187,3 +187,33 @@ def test_unknown_papers_are_refused() -> None:
     done = titer("reproduce", "nobody-2031")
     assert done.returncode == 2
     assert "soberano-2025" in done.stderr
+
+
+CHECKED = """
+import torch
+
+class Rounded(torch.nn.Module):
+    def forward(self, x):
+        return torch.round(x)
+
+class Radius(torch.nn.Module):
+    def forward(self, x):
+        return x[:, :1] - 15
+
+masked = torch.nn.Sequential(Rounded(), Radius())
+"""
+
+
+def test_check_prints_what_it_asked_and_ends_with_1_where_a_doubt_was_raised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "checked.py").write_text(CHECKED)
+    monkeypatch.chdir(tmp_path)
+    words = ("breast_biopsies", "--limit", "0.25 SD")
+    masked = titer("check", "checked:masked", *words)
+    assert masked.returncode == 1, masked.stderr
+    assert "Gradients are there: no." in masked.stdout
+    assert "backward: {part: identity}" in masked.stdout
+    stood_in = titer("check", "checked:masked", *words, "--model-set", "backward={0: identity}")
+    assert "Gradients are there: no." not in stood_in.stdout
+    assert titer("check", "t-mlp", *words).returncode == 2

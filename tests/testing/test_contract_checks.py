@@ -115,7 +115,7 @@ def test_an_honest_attack_passes_all() -> None:
 
 def test_the_ground_covers_every_space_and_task() -> None:
     met = list(situations(FGSM()))
-    assert {situation.model.space.kind for situation in met} == {"table", "image", "signal", "tokens"}
+    assert {situation.model.space.kind for situation in met} == {"table", "image", "volume", "signal", "tokens"}
     assert {situation.model.task.kind for situation in met} == {
         "classes",
         "binary",

@@ -58,6 +58,15 @@ THREE = Task("classes", ("a", "b", "c"))
             ),
         ),
         (
+            ThreatModel(Additive(), 0.002, where="inside-mask"),
+            "volume",
+            AGE,
+            (
+                "An attacker who sees gradients may change every value by at most 0.002 normalized intensity, only "
+                "inside the marked region, and wants an answer off by more than 5."
+            ),
+        ),
+        (
             ThreatModel(Substitution(), 3, label="3", knowledge="labels"),
             "tokens",
             THREE,
@@ -101,7 +110,14 @@ def test_changes_are_refused_where_they_have_no_meaning(change: Change, kind: st
 
 @pytest.mark.parametrize(
     "settings",
-    [{"limit": -0.1}, {"limit": float("nan")}, {"limit": float("inf")}, {"queries": 0}, {"where": "inside"}],
+    [
+        {"limit": -0.1},
+        {"limit": float("nan")},
+        {"limit": float("inf")},
+        {"queries": 0},
+        {"where": "inside"},
+        {"where": "inside_mask"},
+    ],
 )
 def test_wrong_settings_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(ThreatError, match="expected"):

@@ -27,7 +27,7 @@ class Cheapest:
         return cls(problem.nothing(), cost, value)
 
     def offer(
-        self, problem: Problem, params: Tensor, scores: Float[Tensor, "m K"], rows: Int[Tensor, " m"]
+        self, problem: Problem, params: Tensor, scores: Float[Tensor, "m K ..."], rows: Int[Tensor, " m"]
     ) -> Bool[Tensor, " m"]:
         """Keep what is better for the cases in these rows, and tell which of the offers fool."""
         value = problem.advantage(scores)

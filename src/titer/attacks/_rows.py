@@ -30,9 +30,10 @@ def block() -> int:
 def lanes(model: Model, ids: Sequence[str]) -> Int[Tensor, " n"] | None:
     """The lane of each case, -1 where any will do; None for a remote model.
 
-    A remote model is asked about each case once and never about fillers, since each row is a question that counts.
+    A remote model is asked about each case once and never about fillers, since each row is a question that counts. A
+    model that asks row by row needs none.
     """
-    if getattr(model, "remote", False):
+    if getattr(model, "remote", False) or getattr(model, "rowwise", False):
         return None
     if _even(model):
         return torch.full((len(ids),), -1)

@@ -24,6 +24,8 @@ class Attack(ABC):
         searches: the kind of change that it can search.
         control: true for what is no attack but shows what chance does.
         iterative: true if it takes many steps, so that it must do no worse than a single step.
+        minimal: true if it looks for the cheapest change that fools, so that one run with a wide limit gives each
+            case's minimal radius.
     """
 
     name: ClassVar[str]
@@ -32,6 +34,7 @@ class Attack(ABC):
     searches: ClassVar[type[Change]] = SmoothChange  # type: ignore[type-abstract]
     control: ClassVar[bool] = False
     iterative: ClassVar[bool] = True
+    minimal: ClassVar[bool] = False
 
     @abstractmethod
     def search(self, problem: Problem, rng: CaseRandom) -> Tensor:

@@ -18,7 +18,7 @@ from titer.attacks.attack import Attack
 from titer.attacks.problem import Meter, Problem
 from titer.cases.case import Array, Batch
 from titer.errors import AttackError, ThreatError
-from titer.models.model import Model, allows, to_tensor
+from titer.models.model import Model, allows, no_scores, to_tensor
 from titer.threats.change import Field
 from titer.threats.random import CaseRandom
 from titer.threats.threat import ThreatModel
@@ -34,7 +34,7 @@ class Outcome:
     Arguments
         perturbed: [n, *shape] perturbed cases, exactly in range, as the model saw them (embeddings: the clean notes).
         fooled: whether the attacker got what was wanted.
-        clean_scores, scores: [n, K] before and after.
+        clean_scores, scores: [n, K] (maps: [n, K, *spatial]) before and after.
         cost: what was paid, in the unit of the limit; never above it.
         queries, passes: questions asked and gradients taken.
         flat, broken: share of the gradients that were all zero, or not numbers.
@@ -117,9 +117,11 @@ class _Trial:
 
     def run(self, batch: Batch, limits: Array) -> dict[str, Any]:
         problem = self._problem(batch, limits)
+        judge = replace(problem, model=self.model.judging())
         with torch.no_grad():
             clean = problem.ask(problem.nothing())[0]
-        self.model.task.check(clean.double().cpu().numpy())
+            before = clean if judge.model is problem.model else judge.ask(judge.nothing())[0]
+        self.model.task.check(clean.double().cpu().numpy(), batch.targets)
         # The attack works on copies: whatever it does to them, the judge has its own.
         theirs = replace(
             problem,
@@ -128,7 +130,7 @@ class _Trial:
             clean=problem.seen(clean).clone(),
         )
         params = self.attack.search(theirs, CaseRandom.of(self.seed, batch.ids)).detach()
-        return self._judge(problem, params, batch, limits, clean.double().cpu().numpy())
+        return self._judge(judge, params, batch, limits, before.double().cpu().numpy())
 
     def _problem(self, batch: Batch, limits: Array) -> Problem:
         model, threat = self.model, self.threat
@@ -257,10 +259,12 @@ def _outside(problem: Problem, params: Tensor) -> Array:
 def _field(trial: _Trial, batch: Batch, inputs: Tensor, surface: Tensor) -> Field:
     space, threat, choices = trial.model.space, trial.threat, trial.choices
     mask = None
-    if threat.where == "outside-mask":
+    if threat.where != "all":
         if batch.masks is None:
-            raise ThreatError("lesion masks for 'outside-mask'", "cases without masks", "set 'where' to 'all'")
-        mask = torch.from_numpy(1 - np.asarray(batch.masks, dtype=np.float32)).to(surface.dtype)
+            what = "lesion masks" if threat.where == "outside-mask" else "masks"
+            raise ThreatError(f"{what} for {threat.where!r}", "cases without masks", "set 'where' to 'all'")
+        marked = np.asarray(batch.masks, dtype=np.float32)
+        mask = torch.from_numpy(marked if threat.where == "inside-mask" else 1 - marked).to(surface.dtype)
     if space.kind == "tokens":
         words = inputs != space.padding if mask is None else (inputs != space.padding) & (mask != 0)
         mask = (words.unsqueeze(-1) if threat.change.surface == "embedding" else words).to(torch.float32)
@@ -268,7 +272,7 @@ def _field(trial: _Trial, batch: Batch, inputs: Tensor, surface: Tensor) -> Fiel
         return Field(surface, None, None, torch.ones((), dtype=torch.float32), mask, table)
     low, high = (torch.from_numpy(np.asarray(edge)).to(surface.dtype) for edge in space.bounds())
     scale = torch.from_numpy(np.asarray(space.per_channel(space.scale))).to(surface.dtype)
-    return Field(surface, low, high, scale, mask, rate=space.rate)
+    return Field(surface, low, high, scale, mask, rate=space.rate, spacing=space.spacing)
 
 
 def _truth(model: Model, batch: Batch, threat: ThreatModel) -> Tensor:
@@ -283,6 +287,6 @@ def _join(pieces: list[dict[str, Any]], model: Model, batch: Batch) -> Outcome:
     if pieces:
         return Outcome(**{key: np.concatenate([piece[key] for piece in pieces]) for key in pieces[0]})
     none = np.zeros(0)
-    table = np.zeros((0, model.task.outputs))
+    table = no_scores(model)
     empty = np.zeros(0, dtype=bool)
     return Outcome(batch.inputs[:0], empty, table, table, none, none, none, none, none, empty)

@@ -72,6 +72,7 @@ class JSMA(Attack):
     name: ClassVar[str] = "jsma"
     reference: ClassVar[str] = "Papernot et al. 2016, arXiv 1511.07528"
     searches: ClassVar[type[Change]] = Change  # type: ignore[type-abstract]
+    minimal: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         self.require(2, candidates=self.candidates)

@@ -16,13 +16,15 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from titer.attacks import _pixels
 from titer.errors import AttackError
 from titer.models.task import Task
 from titer.threats.goal import Goal
 
-Scores = Float[Tensor, "n K"]
+Scores = Float[Tensor, "n K *pixels"]
 PerCase = Float[Tensor, " n"]
 Loss = Callable[[Task, Goal, Tensor, Tensor, Tensor], Tensor]
+# What suits every task; "dice" is for segmentation only.
 LOSSES = ("ce", "margin", "dlr", "target")
 
 
@@ -30,7 +32,8 @@ def advantage(task: Task, goal: Goal, scores: Scores, truth: Tensor, clean: Scor
     """The attacker's margin [n]: above 0 when fooled, rising as the model is pushed further.
 
     Classes: max_{j != y} z_j - z_y (Carlini and Wagner 2017, arXiv 1608.04644); targeted: z_t - max_{j != t} z_j. One
-    logit: -(2y-1) z. Findings: the most wrong one. Regression: |f - y| - tolerance. Immune to saturated softmax.
+    logit: -(2y-1) z. Findings: the most wrong one. Regression: |f - y| - tolerance. Maps: the margin of the pixel whose
+    fall brings the agreement below the tolerance (`titer.attacks._pixels.margin`). Immune to saturated softmax.
 
     >>> task = Task("classes", ("a", "b", "c"))
     >>> scores = torch.tensor([[3.0, 1.0, 0.0], [0.0, 2.0, 5.0]])
@@ -45,6 +48,8 @@ def advantage(task: Task, goal: Goal, scores: Scores, truth: Tensor, clean: Scor
         if task.kind == "regression":
             return sign * (scores - clean)[:, 0] - float(task.tolerance or 0)
         return sign * _sickness(task, moved)
+    if task.kind == "segmentation":
+        return _pixels.margin(task, moved, truth)
     if task.kind == "classes":
         return _lead(moved, truth)
     if task.kind == "regression":
@@ -53,13 +58,15 @@ def advantage(task: Task, goal: Goal, scores: Scores, truth: Tensor, clean: Scor
 
 
 def cross_entropy(task: Task, goal: Goal, scores: Scores, truth: Tensor, clean: Scores) -> PerCase:
-    """The training loss of the task: cross-entropy, summed over findings; distance; the score itself."""
+    """The training loss of the task: cross-entropy, summed over findings, averaged over pixels; distance; the score."""
     moved = _shifted(task, scores)
     if goal.kind == "targeted":
         return -F.cross_entropy(moved, truth, reduction="none")
     if goal.kind in ("raise", "lower") or task.kind in ("anomaly", "regression"):
         # A squared error has the same direction as the distance, but none at all where the answer is exact.
         return advantage(task, goal, scores, truth, clean)
+    if task.kind == "segmentation":
+        return _pixels.cross_entropy(moved, truth)
     if task.kind == "classes":
         return F.cross_entropy(moved, truth, reduction="none")
     wanted = truth.to(moved.dtype).reshape(len(moved), -1)
@@ -84,7 +91,8 @@ def target(task: Task, goal: Goal, scores: Scores, truth: Tensor, clean: Scores,
 
     Classes: z_t - z_y with t the rank-th runner-up, as in the targeted losses of Croce and Hein 2020 (arXiv
     2003.01690). Findings: the rank-th nearest to its threshold. Regression: first the way in which the clean answer
-    already errs, then the other. Goals that name what is wanted have one way only, the margin.
+    already errs, then the other. Maps: the pixels of one class, the disease first. Goals that name what is wanted
+    have one way only, the margin.
 
     >>> task = Task("classes", ("a", "b", "c"))
     >>> scores = torch.tensor([[3.0, 1.0, 0.0]])
@@ -97,6 +105,8 @@ def target(task: Task, goal: Goal, scores: Scores, truth: Tensor, clean: Scores,
     if task.kind == "regression":
         way = torch.where(clean[:, 0] >= truth, 1.0, -1.0) * (1 - 2 * (rank % 2))
         return (way * (scores[:, 0] - truth)).to(scores.dtype)
+    if task.kind == "segmentation":
+        return _pixels.one_class(task, moved, truth, rank)
     if task.kind == "multilabel":
         order = _wrongness(before, truth).argsort(dim=1, descending=True, stable=True)
         return _wrongness(moved, truth).gather(1, order[:, rank % order.shape[1]][:, None])[:, 0]
@@ -105,16 +115,23 @@ def target(task: Task, goal: Goal, scores: Scores, truth: Tensor, clean: Scores,
     return (moved.gather(1, chosen[:, None]) - moved.gather(1, truth[:, None]))[:, 0]
 
 
-_BY_NAME: dict[str, Loss] = {"ce": cross_entropy, "margin": advantage, "dlr": dlr, "target": target}
+def dice(task: Task, _goal: Goal, scores: Scores, truth: Tensor, _clean: Scores) -> PerCase:
+    """One minus the soft agreement of a map with the true one (`titer.attacks._pixels.soft`); segmentation only."""
+    if task.kind != "segmentation":
+        raise AttackError("a segmentation for the loss 'dice'", f"task {task.kind!r}", "use 'ce', 'margin' or 'dlr'")
+    return _pixels.soft(task, _shifted(task, scores), truth)
+
+
+_BY_NAME: dict[str, Loss] = {"ce": cross_entropy, "margin": advantage, "dlr": dlr, "target": target, "dice": dice}
 
 
 def loss(name: str) -> Loss:
-    """A loss by name: "ce", "margin", "dlr" or "target"; "target2" is the second nearest target, and so on."""
+    """A loss by name: "ce", "margin", "dlr", "target" or "dice"; "target2" is the second nearest target, and so on."""
     numbered = re.fullmatch(r"target([1-9]\d*)", name)
     if numbered:
         return partial(target, rank=int(numbered[1]) - 1)
     if name not in _BY_NAME:
-        raise AttackError(f"a loss among {', '.join(LOSSES)}", repr(name), "correct the attack's 'loss'")
+        raise AttackError(f"a loss among {', '.join(_BY_NAME)}", repr(name), "correct the attack's 'loss'")
     return _BY_NAME[name]
 
 

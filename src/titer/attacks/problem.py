@@ -14,7 +14,7 @@ from titer.attacks._rows import Seating
 from titer.attacks.losses import advantage, loss
 from titer.errors import AttackError, BudgetError
 from titer.models.model import Access, Model, allows
-from titer.threats.change import Change, Field, SmoothChange, StepwiseChange
+from titer.threats.change import Change, DrawnChange, Field, GridChange, SmoothChange, StepwiseChange
 from titer.threats.goal import Goal
 from titer.threats.random import CaseRandom
 
@@ -31,9 +31,10 @@ class Meter:
     def watch(self, rows: Tensor, gradient: Tensor) -> None:
         """Remember gradients that are identically zero, or not numbers."""
         largest = gradient.flatten(1).abs().amax(dim=1).cpu()
-        self.passes[rows] += 1
-        self.flat[rows] += largest == 0
-        self.broken[rows] += ~torch.isfinite(largest)
+        # Added up row by row, since one question may hold a case several times.
+        self.passes.index_add_(0, rows, torch.ones_like(rows))
+        self.flat.index_add_(0, rows, (largest == 0).long())
+        self.broken.index_add_(0, rows, (~torch.isfinite(largest)).long())
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +46,8 @@ class Problem:
         inputs: [n, *shape] clean cases.
         field: the surface on which the change acts, with its borders.
         change, limit, goal: the threat; `limit` is [n], one per case.
-        truth: [n] targets; for a targeted goal the wanted class.
-        clean: [n, K] scores of the clean cases.
+        truth: [n] targets, or true maps [n, *spatial]; for a targeted goal the wanted class.
+        clean: [n, K] scores of the clean cases; for segmentation [n, K, *spatial].
         knowledge: what may be seen.
         meter, index: where questions are counted, and the rows of these cases there.
         budget: the most questions per case, or None.
@@ -60,7 +61,7 @@ class Problem:
     limit: Float[Tensor, " n"]
     goal: Goal
     truth: Tensor
-    clean: Float[Tensor, "n K"]
+    clean: Float[Tensor, "n K ..."]
     knowledge: Access
     meter: Meter
     index: Int[Tensor, " n"]
@@ -78,6 +79,13 @@ class Problem:
         return self.change
 
     @property
+    def gridded(self) -> GridChange:
+        """The change, if it has so few parameters that a grid can be laid over them."""
+        if not isinstance(self.change, GridChange):
+            raise AttackError("a change of few parameters", f"{self.change.name!r}", "use an attack for smooth changes")
+        return self.change
+
+    @property
     def stepwise(self) -> StepwiseChange:
         """The change, if it is made of single edits."""
         if not isinstance(self.change, StepwiseChange):
@@ -85,7 +93,7 @@ class Problem:
         return self.change
 
     def rows(self, index: Tensor) -> Problem:
-        """The same problem on fewer cases: attacks drop cases that are already fooled."""
+        """The same problem on some of its cases: those still standing, or each several times to ask several things."""
         return replace(
             self,
             inputs=self.inputs[index],
@@ -107,7 +115,7 @@ class Problem:
 
     def sample(self, rng: CaseRandom, draw: int) -> Tensor:
         """Random parameters within the limit."""
-        change = self.change if isinstance(self.change, StepwiseChange) else self.smooth
+        change = self.change if isinstance(self.change, (StepwiseChange, DrawnChange)) else self.smooth
         return change.sample(self.field, self.limit, rng, draw)
 
     def project(self, params: Tensor) -> Tensor:
@@ -119,7 +127,7 @@ class Problem:
         size = (length * self.limit).reshape(-1, *([1] * (gradient.dim() - 1)))
         return size * self.smooth.steepest(self.field, gradient)
 
-    def scores(self, params: Tensor) -> Float[Tensor, "n K"]:
+    def scores(self, params: Tensor) -> Float[Tensor, "n K ..."]:
         """Scores of the perturbed cases; one question per case."""
         self._spend(1)
         with torch.no_grad():
@@ -141,7 +149,8 @@ class Problem:
         return value.detach(), self._watched(gradient), scores.detach()
 
     def jacobian(self, params: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores [n, K] and their derivatives [n, K, ...]; one question and K passes."""
+        """Scores [n, K] and their derivatives [n, K, ...]; one question and K passes. Maps have no such thing."""
+        self._one_per_case()
         point, scores = self._look(params)
         columns = []
         for k in range(scores.shape[1]):
@@ -150,8 +159,26 @@ class Problem:
             columns.append(self._watched(gradient))
         return scores.detach(), torch.stack(columns, dim=1)
 
+    def slopes(self, params: Tensor, weights: Float[Tensor, "n m K"]) -> tuple[Tensor, Tensor]:
+        """Scores [n, K] and the slopes [n, m, ...] of m weighted sums of them; m passes, or one if K is 1."""
+        point, scores = self._look(params)
+        weighed = weights.to(scores)
+        if scores.shape[1] == 1:
+            (gradient,) = torch.autograd.grad(scores.sum(), point)
+            slope = self._watched(gradient)[:, None]
+            return scores.detach(), weighed.reshape(*weighed.shape[:2], *[1] * (slope.dim() - 2)) * slope
+        columns = []
+        for way in range(weighed.shape[1]):
+            last = way == weighed.shape[1] - 1
+            with torch.enable_grad():
+                total = (weighed[:, way] * scores).sum()
+            (gradient,) = torch.autograd.grad(total, point, retain_graph=not last)
+            columns.append(self._watched(gradient))
+        return scores.detach(), torch.stack(columns, dim=1)
+
     def contrast(self, params: Tensor, wanted: Int[Tensor, " n"]) -> tuple[Tensor, Tensor, Tensor]:
         """Scores [n, K], the slope of each case's wanted score, and that of the sum of all others; two passes."""
+        self._one_per_case()
         point, scores = self._look(params)
         with torch.enable_grad():
             own = scores.gather(1, wanted[:, None]).sum()
@@ -205,6 +232,14 @@ class Problem:
             return None, self.inputs, self.field
         return seats, self.inputs[seats.source], self.field.rows(seats.source)
 
+    def _one_per_case(self) -> None:
+        if self.model.task.kind == "segmentation":
+            raise AttackError(
+                "one score per class",
+                "segmentation, with one per class and pixel",
+                "use an attack that climbs a loss, such as 'pgd', or one that asks for scores, such as 'square'",
+            )
+
     def _look(self, params: Tensor) -> tuple[Tensor, Tensor]:
         """A point that collects gradients, and the scores there."""
         if not allows(self.knowledge, "gradients"):
@@ -234,24 +269,23 @@ class Problem:
         task = self.model.task
         if task.kind == "regression":
             return scores
-        decided = torch.from_numpy(task.decide(scores.double().cpu().numpy())).to(scores.device)
+        decided = task.written(task.decide(scores.double().cpu().numpy()), scores.shape[1])
         if task.kind == "classes":
-            decided = torch.nn.functional.one_hot(decided, scores.shape[1])
+            decided = 2.0 * decided - 1
         # Losses subtract the threshold, so it is added here.
-        seen: Tensor = (2.0 * decided.to(scores.dtype) - 1).reshape(scores.shape) - task.shifted(
-            torch.zeros_like(scores)
-        )
+        seen: Tensor = torch.from_numpy(decided).to(scores) - task.shifted(torch.zeros_like(scores))
         return seen
 
     def _spend(self, count: int) -> None:
-        asked = self.meter.queries[self.index] + count
-        if self.budget is not None and len(asked) and int(asked.max()) > self.budget:
+        # A question may hold a case several times, with other parameters each; all of them count.
+        asked = self.meter.queries.index_add(0, self.index, torch.full_like(self.index, count))
+        if self.budget is not None and len(self) and int(asked[self.index].max()) > self.budget:
             raise BudgetError(
                 f"at most {self.budget} questions per case",
-                str(int(asked.max())),
+                str(int(asked[self.index].max())),
                 "lower the attack's steps or queries",
             )
-        self.meter.queries[self.index] = asked
+        self.meter.queries.copy_(asked)
 
 
 @dataclass(eq=False)

@@ -14,6 +14,7 @@ from titer.audit.table import Array
 from titer.models.task import Task
 
 _PARTICIPLES = {"change": "changed", "replace": "replaced", "move": "moved"}
+_KEPT = {"all": "", "outside-mask": " outside the known lesion", "inside-mask": " inside the marked region"}
 _NOUNS = {"image": "pixel", "volume": "voxel", "signal": "sample", "table": "feature", "tokens": "word"}
 
 
@@ -36,7 +37,7 @@ def changed(cell: CellResults) -> str:
     head, tail = (rest, "") if first is None else (rest[: first.start()], rest[first.start() :])
     head = re.sub(r"\bvalue(s?)\b", rf"{noun}\1", head)
     head = re.sub(r"(?<![\d.])1 (\w+)s\b", r"1 \1", head)
-    kept = " outside the known lesion" if cell.threat.spec.where == "outside-mask" else ""
+    kept = _KEPT[cell.threat.spec.where]
     return f"{head}{kept} {_PARTICIPLES[verb]}{tail}"
 
 

@@ -79,6 +79,13 @@ def prepare(plan: Plan, root: Path | None) -> Prepared:
 
 def _threats(subject: Subject, dataset: Dataset) -> tuple[Threatened, ...]:
     """The threats of a subject, checked against its model without training it."""
+    if dataset.task == "segmentation":
+        raise PlanError(
+            "a task with one decision per case, which is what reports are about",
+            f"{dataset.card.name}: segmentation",
+            "attack maps in Python: titer.attacks.engine.run(attack, model, cases, threat, seed=...), whose outcome "
+            "gives Dice through model.task.agreement",
+        )
     recipe = recipe_of(subject)
     if recipe is not None:
         if not recipe.fits(dataset):
@@ -94,6 +101,7 @@ def _threats(subject: Subject, dataset: Dataset) -> tuple[Threatened, ...]:
 
 def _own_model(subject: Subject, dataset: Dataset) -> Any:
     from titer.audit.subject import OBJECTS
+    from titer.models.averaged import FEW, steadied
     from titer.models.load import load_model
 
     held = subject.model.get("object")
@@ -104,8 +112,9 @@ def _own_model(subject: Subject, dataset: Dataset) -> Any:
             f"{model.name} for {list(model.space.shape)}",
             "resize the cases (data.options) or choose the right model",
         )
-    model.predict(dataset.cases.inputs[:2])
-    return model
+    steady = steadied(model, dataset.cases.inputs[:FEW])
+    steady.predict(dataset.cases.inputs[:2])
+    return steady
 
 
 def _subject_jobs(

@@ -54,7 +54,7 @@ class DataSpec(Part):
 class ThreatSpec(Part):
     """One family of changes with the limits to examine."""
 
-    change: str = Field("additive", description="additive, lowpass, embedding, substitution, or one of your own.")
+    change: str = Field("additive", description="additive, lowpass, substitution, ... (`titer list`), or one of yours.")
     norm: str | None = Field(None, description="linf, l2 or l0, for changes that have one.")
     limits: tuple[Limit, ...] = Field(min_length=1, description="Radii such as 4/255, '0.05 mV', '2 %' of values.")
     options: dict[str, Any] = Field(default_factory=dict, description="Further settings of the change.")
@@ -64,7 +64,9 @@ class ThreatSpec(Part):
         None, description="What the attacker sees; as much as the model gives if left out."
     )
     queries: int | None = Field(None, ge=1, description="Most questions per case.")
-    where: Literal["all", "outside-mask"] = Field("all", description="Whether a known lesion may be changed.")
+    where: Literal["all", "outside-mask", "inside-mask"] = Field(
+        "all", description="What may change: all, never a known lesion, or only what the masks mark (brain tissue)."
+    )
     attacks: tuple[str | dict[str, Any], ...] | None = Field(None, description="Attacks for this threat only.")
     main: Limit | None = Field(None, description="The limit that the summary speaks of; the middle one if left out.")
 

@@ -84,11 +84,11 @@ def propose_plan(model: str, data: str, *, root: Path | None, settings: dict[str
     from titer.models.load import load_model
 
     dataset = find_dataset(data, root=root, **options)
-    address = _address(model)
-    if "zoo" in address:
+    where = address(model)
+    if "zoo" in where:
         return plan_for(model, data, dataset, "gradients", settings=settings, options=options)
-    tolerance = _tolerance(dataset) if dataset.task == "regression" else None
-    opened = load_model({**address, **settings}, dataset, tolerance=tolerance)
+    allowed = tolerance(dataset) if dataset.task == "regression" else None
+    opened = load_model({**where, **settings}, dataset, tolerance=allowed)
     seen = _first_look(opened, dataset)
     return seen + plan_for(model, data, dataset, opened.access, settings=settings, options=options)
 
@@ -125,12 +125,12 @@ def plan_for(
         "titer: 1",
         f"name: {_quoted(f'Audit of {Path(model).name or model}')}",
         f"data: {_flow(where)}  # {len(dataset.cases)} cases, {people} patients",
-        f"model: {_flow({**_address(model), **settings})}",
+        f"model: {_flow({**address(model), **settings})}",
         f"threats:  # {found.words}",
         f"  - {{change: {found.change}{norm}, limits: [{', '.join(found.limits)}], main: {found.main}}}",
         f"attacks: {attacks_for(access)}  # the model gives {access}",
         *([f"threshold: {threshold}  # operating point, fixed on validation cases"] if threshold else []),
-        *(["tolerance: " + f"{_tolerance(dataset):.3g}  # an error above this is wrong: set what is clinical"]
+        *(["tolerance: " + f"{tolerance(dataset):.3g}  # an error above this is wrong: set what is clinical"]
           if dataset.task == "regression" else []),
         "seeds: [0]  # one trial per seed; five or more for statements about training and splits",
         f'fail_if: ["{_rule(dataset)} at {found.limits[0]}"]',
@@ -138,7 +138,8 @@ def plan_for(
     return "\n".join(lines) + "\n"
 
 
-def _address(model: str) -> dict[str, Any]:
+def address(model: str) -> dict[str, Any]:
+    """The `model:` part of a plan that says where a model is: path, address, reference, or reference model."""
     from titer.registry import MODELS
 
     if model.replace("-", "_") in MODELS.names():
@@ -162,7 +163,8 @@ def _threshold(dataset: Dataset) -> str:
     return "youden" if dataset.task == "classes" and len(dataset.classes) == 2 else ""
 
 
-def _tolerance(dataset: Dataset) -> float:
+def tolerance(dataset: Dataset) -> float:
+    """One standard deviation of the truth, as a first guess at which error is wrong."""
     return float(np.std(dataset.cases.targets.astype(float)))
 
 

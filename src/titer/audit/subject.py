@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +44,9 @@ class Threatened:
         parts = [
             self.spec.change,
             getattr(self.change, "norm", ""),
+            self.change.variant,
             self.spec.goal if self.spec.goal != "untargeted" else "",
+            self.spec.where if self.spec.where != "all" else "",
         ]
         return "-".join(filter(None, map(str, parts)))
 
@@ -144,9 +146,15 @@ def read_threats(subject: Subject, dataset: Dataset, task: Task, access: Access)
     for spec in subject.threats:
         settings = {**spec.options, **({"norm": spec.norm} if spec.norm else {})}
         change: Change = build(CHANGES.find(spec.change), settings, f"threat {spec.change}")
-        counted = change.counts
-        radii = sorted({read_limit(raw, dataset.space, counted=counted) for raw in spec.limits}, key=lambda r: r.value)
-        main = radii[len(radii) // 2] if spec.main is None else read_limit(spec.main, dataset.space, counted=counted)
+        read = partial(
+            read_limit,
+            space=dataset.space,
+            counted=change.counts,
+            unit=change.unit(dataset.space),
+            places=change.places(dataset.space),
+        )
+        radii = sorted({read(raw) for raw in spec.limits}, key=lambda r: r.value)
+        main = radii[len(radii) // 2] if spec.main is None else read(spec.main)
         if main.value not in [radius.value for radius in radii]:
             raise PlanError(f"a main limit among {[r.label for r in radii]}", main.label, "correct 'main'")
         attacks = read_attacks(spec.attacks if spec.attacks is not None else subject.attacks)
@@ -162,7 +170,7 @@ def read_threats(subject: Subject, dataset: Dataset, task: Task, access: Access)
             raise PlanError(
                 f"an attack that can search {spec.change!r} seeing {spec.knowledge or access}",
                 ", ".join(a.name for a in attacks),
-                "add one: pgd or jsma with gradients, square with scores",
+                "add one: pgd or jsma with gradients, square with scores, greedy for single edits",
             )
         used |= {a.name for a in fitting}
         made = Threatened(spec, change, tuple(radii), main, fitting)
@@ -172,7 +180,7 @@ def read_threats(subject: Subject, dataset: Dataset, task: Task, access: Access)
     ids = [threat.id for threat in threats]
     if len(set(ids)) != len(ids):
         raise PlanError(
-            "threats that differ in change, norm or goal", ", ".join(ids), "put their limits into one threat"
+            "threats that differ in change, norm, goal or 'where'", ", ".join(ids), "put their limits into one threat"
         )
     return tuple(threats)
 

@@ -192,6 +192,8 @@ def _split_cached(subject: str, root: str | None, digest: str, seed: int) -> Any
 
 
 def _model(payload: Payload, inputs: Inputs) -> Model:
+    from titer.models.averaged import FEW, steadied
+
     subject, dataset = _opened(payload)
     if payload.get("train"):
         from titer.models.checkpoint import from_bytes
@@ -200,11 +202,10 @@ def _model(payload: Payload, inputs: Inputs) -> Model:
         return _renamed(trained, subject, task_of(dataset, subject))
     held = subject.model.get("object")
     if held is not None:
-        found: Model = OBJECTS[held]
-        return found
+        return steadied(OBJECTS[held], dataset.cases.inputs[:FEW])
     from titer.models.load import load_model
 
-    return load_model(subject.model, dataset, tolerance=subject.tolerance)
+    return steadied(load_model(subject.model, dataset, tolerance=subject.tolerance), dataset.cases.inputs[:FEW])
 
 
 def _renamed(model: Model, subject: Subject, task: Task) -> Model:

@@ -23,7 +23,7 @@ class Case:
         target: class number, 0/1 vector (several findings), a number (regression), or 0/1 (normal/abnormal).
         patient: number that all cases of one patient share; a code, not an identifier.
         groups: attributes for subgroup results, e.g. {"sex": "F", "site": "3"}.
-        mask: where the lesion is (1) and is not (0), if known.
+        mask: where the lesion, or another region of interest such as the brain, is (1) and is not (0), if known.
     """
 
     id: str
@@ -44,7 +44,7 @@ class Batch:
         patients: [n] whole numbers; equal means same patient.
         ids: n names; unique.
         groups: attribute name -> [n] strings.
-        masks: [n, *shape] lesion masks, if known.
+        masks: [n, *shape] masks of lesions or regions of interest, if known.
 
     >>> batch = Batch.of(np.zeros((3, 2)), np.array([0, 1, 1]))
     >>> len(batch.take([2, 0])), batch.take([2, 0]).ids

@@ -15,7 +15,7 @@ from titer.cases.space import Space
 from titer.digest import digest, digest_arrays
 from titer.errors import DataError
 
-TaskKind = Literal["classes", "binary", "multilabel", "regression", "anomaly"]
+TaskKind = Literal["classes", "binary", "multilabel", "regression", "anomaly", "segmentation"]
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,10 @@ class Dataset:
     Arguments
         card: see `DataCard`.
         space: what a valid input is.
-        task: "classes" (one of K >= 2), "multilabel", "regression" or "anomaly" (0 normal, 1 abnormal).
-        classes: class or finding names in the order of target numbers; for regression the predicted quantity.
+        task: "classes" (one of K >= 2), "multilabel", "regression", "anomaly" (0 normal, 1 abnormal) or "segmentation"
+            (a map of class numbers per case).
+        classes: class or finding names in the order of target numbers; for regression the predicted quantity; for
+            segmentation the background first.
         positive: class numbers that mean disease (sensitivity is measured on them); empty when none does.
         cases: all cases.
         official: [n] of "train" | "validation" | "test" where the source fixes its own split, else None.
@@ -122,9 +124,10 @@ class Dataset:
                 )
             return
         count = 2 if self.task == "anomaly" else len(self.classes)
-        if targets.ndim != 1 or targets.min() < 0 or targets.max() >= count:
+        maps = self.task == "segmentation"
+        if (targets.ndim < 2 if maps else targets.ndim != 1) or targets.min() < 0 or targets.max() >= count:
             raise DataError(
-                f"labels of 0 to {count - 1} ({', '.join(self.classes)})",
+                f"{'maps' if maps else 'labels'} of 0 to {count - 1} ({', '.join(self.classes)})",
                 f"{targets.min()} to {targets.max()} with shape {targets.shape}",
                 "correct the labels or name all classes",
             )

@@ -116,6 +116,9 @@ class Space:
             )
         low, high = self.bounds()
         slack = 1e-6 * (high - low)
+        if inputs.dtype == np.float16:
+            # The end of a range need not be a number that half precision knows.
+            slack = slack + np.finfo(np.float16).eps * np.maximum(np.abs(low), np.abs(high))
         outside = (inputs < low - slack) | (inputs > high + slack)
         if outside.any():
             row = int(np.flatnonzero(outside.reshape(len(inputs), -1).any(axis=1))[0])

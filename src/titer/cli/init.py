@@ -40,8 +40,8 @@ def init(
 
     if out.exists() and not force:
         raise PlanError("a new file for the plan", f"{out.name}, which exists", "choose another --out, or add --force")
-    chosen = dict(_pair(each) for each in settings)
-    wanted = dict(_pair(each) for each in options)
+    chosen = dict(pair(each) for each in settings)
+    wanted = dict(pair(each) for each in options)
     text = propose_plan(model, data, root=data_root(root), settings=chosen, options=wanted)
     parse_plan(text)
     write_whole(out, text)
@@ -50,7 +50,8 @@ def init(
     return 0
 
 
-def _pair(text: str) -> tuple[str, object]:
+def pair(text: str) -> tuple[str, object]:
+    """KEY=VALUE as key and value, the value read as YAML."""
     import yaml
 
     from titer.errors import PlanError

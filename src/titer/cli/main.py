@@ -12,6 +12,7 @@ import titer
 # Name, module, one line of help: what `titer --help` shows must not import what the commands need.
 _COMMANDS = {
     "audit": ("titer.cli.audit:audit", "Attack a model as a plan says, and write the report."),
+    "check": ("titer.cli.check:check", "Ask whether attacks on a model can be believed, before an audit."),
     "compare": ("titer.cli.report:compare", "Set two audits side by side."),
     "data": ("titer.cli.data:data", "List data sets, or print the card of one."),
     "demo": ("titer.cli.audit:demo", "Audit the embedded models and data: biopsies, chest phantom, ECG."),
@@ -46,7 +47,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 limits held, 1 a limit was broken, 2 could not run."""
+    """Run the command line. Exit codes: 0 limits held, 1 a limit was broken or a doubt raised, 2 could not run."""
     from titer.errors import TiterError
 
     try:

@@ -44,6 +44,7 @@ class Model(ABC):
         access: the most that the model can give: "gradients", "scores" or "labels".
         digest: SHA-256 of what decides the answers (weights, graph, file, address).
         remote: whether each case asked about is a question to somebody else, which counts.
+        rowwise: whether the model asks about each case on its own, so that company cannot change an answer.
         notes: what was found out about the model rather than declared, for the report.
     """
 
@@ -53,11 +54,12 @@ class Model(ABC):
     access: Access
     digest: str
     remote: bool = False
+    rowwise: bool = False
     notes: tuple[str, ...] = ()
 
     @abstractmethod
     def scores(self, inputs: Tensor) -> Tensor:
-        """Scores [n, K] for inputs [n, *shape] in clinical units; differentiable if access is "gradients".
+        """Scores as the task says for inputs [n, *shape] in clinical units; differentiable if access is "gradients".
 
         With access "labels" a decision is written as scores: one-hot for classes, -1 or +1 otherwise.
         """
@@ -78,6 +80,10 @@ class Model(ABC):
         """While open, the model answers as in service; afterwards it is as it was before."""
         return nullcontext()
 
+    def judging(self) -> Model:
+        """The model that has the last word on what an attack found: this one, unless its answers are random."""
+        return self
+
     def calibrated(self, task: Task) -> Model:
         """The same model with another operating point."""
         import copy
@@ -87,7 +93,7 @@ class Model(ABC):
         return other
 
     def predict(self, inputs: Array, size: int = 256) -> Array:
-        """Scores [n, K] of plain arrays, in pieces, without gradients, checked against the task."""
+        """Scores of plain arrays, in pieces, without gradients, checked against the task."""
         import torch
 
         if size < 1:
@@ -102,17 +108,26 @@ class Model(ABC):
         with self.ready(), torch.no_grad():
             for start in range(0, len(inputs), size):
                 piece = inputs[start : start + size]
-                missing = 0 if self.remote else -len(piece) % ROWS
+                missing = 0 if self.remote or self.rowwise else -len(piece) % ROWS
                 filled = np.concatenate((piece, np.repeat(piece[:1], missing, axis=0))) if missing else piece
                 answers = self.scores(to_tensor(filled, self.space))
                 pieces.append(answers[: len(piece)].double().cpu().numpy())
-        scores = np.concatenate(pieces) if pieces else np.zeros((0, self.task.outputs))
+        scores = np.concatenate(pieces) if pieces else no_scores(self)
         self.task.check(scores)
         return scores
 
 
+def no_scores(model: Model) -> Array:
+    """The scores of no case at all, in the shape that scores have."""
+    maps = model.space.shape[1:] if model.task.kind == "segmentation" else ()
+    return np.zeros((0, model.task.outputs, *maps))
+
+
 def to_tensor(inputs: Array, space: Space) -> Tensor:
-    """Cases as a tensor: whole numbers for tokens, float32 (or float64 if given so) for measurements."""
+    """Cases as a tensor: whole numbers for tokens, float32 (or float64 if given so) for measurements.
+
+    Half precision is widened, and what it rounded past the range is moved back to its end.
+    """
     import torch
 
     kind: Any = np.int64
@@ -120,4 +135,7 @@ def to_tensor(inputs: Array, space: Space) -> Tensor:
         kind = inputs.dtype if inputs.dtype in (np.float32, np.float64) else np.float32
     # Torch warns of memory that it must not write to.
     ready = np.ascontiguousarray(inputs, dtype=kind)
+    if inputs.dtype == np.float16 and space.kind != "tokens":
+        low, high = space.bounds()
+        ready = np.clip(ready, low.astype(np.float32), high.astype(np.float32))
     return torch.from_numpy(ready if ready.flags.writeable else ready.copy())

@@ -19,7 +19,16 @@ from titer.models.model import Model
 from titer.testing import models
 from titer.threats.change import Change
 from titer.threats.changes.additive import Additive
+from titer.threats.changes.affine import Affine
+from titer.threats.changes.band import Band
+from titer.threats.changes.bias_field import BiasField
+from titer.threats.changes.blur import Blur
+from titer.threats.changes.channels import Channels
+from titer.threats.changes.contrast import Contrast
+from titer.threats.changes.corruption import Corruption
+from titer.threats.changes.dropped_lead import DroppedLead
 from titer.threats.changes.embedding import Embedding
+from titer.threats.changes.gamma import Gamma
 from titer.threats.changes.lowpass import LowPass
 from titer.threats.changes.substitution import Substitution
 from titer.threats.threat import ThreatModel
@@ -39,6 +48,17 @@ _GROUND: tuple[tuple[str, Change, float], ...] = (
     ("signal", LowPass("linf"), 0.1),
     ("tokens", Embedding("l2"), 0.5),
     ("tokens", Substitution(), 2.0),
+    ("image", Affine(), 0.6),
+    ("image", BiasField(), 30.0),
+    ("image", Blur(), 0.8),
+    ("image", Contrast(), 1.0),
+    ("image", Gamma(), 40.0),
+    ("image", Corruption(), 0.5),
+    ("signal", Corruption(), 0.5),
+    ("volume", Additive("linf"), 0.05),
+    ("signal", Band(5.0, 40.0, slew=20.0), 0.1),
+    ("signal", Channels(), 0.3),
+    ("signal", DroppedLead(), 1.0),
 )
 _ANSWERS: tuple[models.Answer, ...] = ("classes", "two classes", "binary", "multilabel", "regression", "anomaly")
 

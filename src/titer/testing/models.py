@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -12,8 +12,10 @@ from titer.cases.case import Array, Batch
 from titer.cases.space import Space
 from titer.models.adapters.torch import TorchModel
 from titer.models.task import Task
+from titer.testing.segmenter import SmallUNet
 
-Answer = Literal["classes", "two classes", "binary", "multilabel", "regression", "anomaly"]
+Answer = Literal["classes", "two classes", "binary", "multilabel", "regression", "anomaly", "segmentation", "mask"]
+Place = Literal["image", "volume", "signal", "table", "tokens"]
 _OUTPUTS = {"classes": 3, "two classes": 2, "multilabel": 3}
 
 
@@ -50,13 +52,16 @@ def linear(
 
 
 def task(kind: Answer, outputs: int | None = None) -> Task:
-    """A task of this kind with plain names.
+    """A task of this kind with plain names; "mask" is a segmentation with one logit per pixel.
 
     >>> task("regression").tolerance
     0.1
     """
     if kind == "regression":
         return Task("regression", ("age",), tolerance=0.1)
+    if kind in ("segmentation", "mask"):
+        names = ("background", "lesion", "edema")
+        return Task("segmentation", names[: 2 if kind == "mask" else 3], tolerance=0.8)
     if kind in ("binary", "anomaly"):
         return Task("binary" if kind == "binary" else "anomaly", ("negative", "positive"), positive=(1,))
     classes = tuple(f"class {k}" for k in range(outputs or _OUTPUTS[kind]))
@@ -75,6 +80,9 @@ class Net(nn.Module):
             second = nn.Conv2d(6, 8, 3, padding=1)
             norm = nn.BatchNorm2d(6)
             self.body = nn.Sequential(first, norm, nn.ReLU(), nn.MaxPool2d(2), second, nn.Tanh(), nn.AvgPool2d(2))
+            self.body.append(nn.Flatten())
+        elif space.kind == "volume":
+            self.body = nn.Sequential(nn.Conv3d(space.shape[0], 4, 3, padding=1), nn.Tanh(), nn.AvgPool3d(2))
             self.body.append(nn.Flatten())
         elif space.kind == "signal":
             self.body = nn.Sequential(nn.Conv1d(space.shape[0], 5, 5, stride=2, padding=2), nn.Tanh())
@@ -99,7 +107,7 @@ class Net(nn.Module):
         return scores
 
 
-def space(kind: Literal["image", "signal", "table", "tokens"]) -> Space:
+def space(kind: Place) -> Space:
     """A small space of this kind.
 
     >>> space("signal").describe()
@@ -107,6 +115,8 @@ def space(kind: Literal["image", "signal", "table", "tokens"]) -> Space:
     """
     if kind == "image":
         return Space("image", (1, 8, 8), "grey level (0-1)")
+    if kind == "volume":
+        return Space("volume", (1, 4, 6, 5), "normalized intensity", spacing=(2.0, 1.0, 1.0))
     if kind == "signal":
         return Space("signal", (2, 20), "mV", -5.0, 5.0, rate=125.0)
     if kind == "table":
@@ -118,37 +128,47 @@ def space(kind: Literal["image", "signal", "table", "tokens"]) -> Space:
 
 
 def network(
-    kind: Literal["image", "signal", "table", "tokens"], cases: int, *, answer: Answer = "classes", seed: int = 0
+    kind: Place, cases: int, *, answer: Answer = "classes", seed: int = 0, where: Space | None = None
 ) -> tuple[TorchModel, Batch]:
     """A tiny network in float32 and random cases, with the network's own decisions as truth.
+
+    Arguments
+        kind, where: kind of space, or a space of that kind of your own. answer: what the network gives. seed: of
+            weights and cases.
 
     >>> model, batch = network("tokens", 4)
     >>> model.task.correct(model.predict(batch.inputs), batch.targets).tolist()
     [True, True, True, True]
     """
-    where = space(kind)
+    # Wide ranges would saturate a network; the small spaces from here need no normalization.
+    normal = {} if where is None else _normal(where)
+    where = where or space(kind)
     asked = task(answer)
+    width = 1 if answer == "mask" else asked.outputs
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        module = Net(where, asked.outputs)
+        module: Net | SmallUNet = SmallUNet(where, width) if asked.kind == "segmentation" else Net(where, width)
         inputs = _cases(where, cases, seed)
         with torch.no_grad():
             # Lively weights, so that decisions differ from case to case.
             module.eval()(torch.from_numpy(inputs))
             for weight in module.parameters():
                 weight.mul_(2.5)
-    model = TorchModel(module, where, asked, name=f"tiny {kind} net")
+    model = TorchModel(module, where, asked, name=f"tiny {kind} net", **normal)
     scores = model.predict(inputs)
+    if asked.kind == "segmentation":
+        middle = np.median(scores.swapaxes(0, 1).reshape(width, -1), axis=1)
     if asked.kind in ("classes", "binary", "anomaly", "multilabel"):
         # Centered between the two middle answers, so that no class takes all cases and none is on the line.
         ordered = np.sort(scores, axis=0)
         middle = (ordered[max(0, cases // 2 - 1)] + ordered[cases // 2]) / 2
-        module.head.bias.data -= torch.from_numpy(middle).float()
-        model = TorchModel(module, where, asked, name=model.name)
+    if asked.kind != "regression":
+        dict(module.named_parameters())["head.bias"].data -= torch.from_numpy(middle).float()
+        model = TorchModel(module, where, asked, name=model.name, **normal)
     return model, Batch.of(inputs, asked.decide(model.predict(inputs)))
 
 
-def constant(kind: Literal["image", "signal", "table", "tokens"], cases: int) -> tuple[TorchModel, Batch]:
+def constant(kind: Place, cases: int) -> tuple[TorchModel, Batch]:
     """A model that answers the same whatever it is shown: no attack may fool it.
 
     >>> model, batch = constant("table", 3)
@@ -174,6 +194,15 @@ def choices(space: Space) -> Array:
     numbers = np.arange(count)
     table = np.stack([(numbers + 1) % count, (numbers + 2) % count], axis=1) + 1
     return np.concatenate([np.zeros((1, 2), dtype=np.int64), table])
+
+
+def _normal(where: Space) -> dict[str, Any]:
+    """Mean and std that bring every channel's range to -1 to 1."""
+    low, high = (np.broadcast_to(np.asarray(edge, dtype=float), where.shape[:1]) for edge in (where.low, where.high))
+    return {
+        name: tuple(float(value) for value in values)
+        for name, values in (("mean", (low + high) / 2), ("std", (high - low) / 2))
+    }
 
 
 def _cases(where: Space, count: int, seed: int) -> Array:

@@ -2,13 +2,14 @@
 
 A change says what doing nothing is, how parameters turn a clean case into a perturbed one, and what that costs.
 A smooth change adds what gradient attacks need (`project`, `steepest`, `sample`), a stepwise change what search
-attacks need (`edits`). A change never knows the model, and never decides whether an attack succeeded.
+attacks need (`edits`). A smooth change of few parameters offers a `grid` over them; a drawn change can only be drawn. A
+change never knows the model, and never decides whether an attack succeeded.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import torch
@@ -31,6 +32,7 @@ class Field:
             None means everywhere.
         choices: for tokens: [V, C] token numbers that may replace each word, padded with the word itself.
         rate: samples per second of a signal, if known.
+        spacing: millimeters per pixel or voxel in the order of the spatial dimensions, if known.
     """
 
     clean: Shaped[Tensor, "n ..."]
@@ -40,6 +42,7 @@ class Field:
     mask: Tensor | None = None
     choices: Tensor | None = None
     rate: float | None = None
+    spacing: tuple[float, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.clean)
@@ -47,7 +50,7 @@ class Field:
     def rows(self, index: Tensor) -> Field:
         """The cases at these row numbers."""
         mask = self.mask if self.mask is None or len(self.mask) == 1 else self.mask[index]
-        return Field(self.clean[index], self.low, self.high, self.scale, mask, self.choices, self.rate)
+        return replace(self, clean=self.clean[index], mask=mask)
 
     def clip(self, values: Tensor) -> Tensor:
         """Values moved into the valid range."""
@@ -89,9 +92,21 @@ class Change(ABC):
         """Whether the limit is a number of edits rather than a size."""
         return False
 
+    @property
+    def variant(self) -> str:
+        """What tells this change from others of its name, where a plan has several: "rotation" for an affine one."""
+        return ""
+
     def unit(self, space: Space) -> str:
         """How limits of this change are read aloud."""
         return space.radius_unit
+
+    def places(self, space: Space) -> int:
+        """For counts: how many there are to change in one case, of which a limit may be a share."""
+        return space.size
+
+    def suits(self, space: Space) -> None:  # noqa: B027 - nothing to refuse is the rule
+        """Refuse a space of the right kind that the change has no meaning for, before anything runs."""
 
     def check(self, field: Field) -> None:  # noqa: B027 - nothing to refuse is the rule
         """Refuse a field on which the change cannot act; most act on any."""
@@ -131,6 +146,26 @@ class SmoothChange(Change):
     @abstractmethod
     def sample(self, field: Field, limit: Float[Tensor, " n"], rng: CaseRandom, draw: int) -> Tensor:
         """Random parameters within the limit; another `draw` gives other ones."""
+
+
+class GridChange(SmoothChange):
+    """A smooth change of so few parameters that a grid over all of them can be tried."""
+
+    @abstractmethod
+    def grid(self, field: Field, limit: Float[Tensor, " n"], points: int | None) -> Float[Tensor, "n point parameter"]:
+        """Parameters on a grid that fills each case's limit, from the farthest to the mildest, without doing nothing.
+
+        Arguments
+            points: values per parameter; None takes the change's own numbers.
+        """
+
+
+class DrawnChange(Change):
+    """A change that is drawn at random and not searched: what happens to recordings without any attacker."""
+
+    @abstractmethod
+    def sample(self, field: Field, limit: Float[Tensor, " n"], rng: CaseRandom, draw: int) -> Tensor:
+        """Random parameters at the limit; another `draw` gives other ones."""
 
 
 class StepwiseChange(Change):

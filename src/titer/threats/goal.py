@@ -21,7 +21,8 @@ class Goal:
     ============  =======================================================================================
     kind          fooled when
     ============  =======================================================================================
-    untargeted    the decision is wrong (regression: off by more than the tolerance; findings: any wrong)
+    untargeted    the decision is wrong (regression: off by more than the tolerance; findings: any wrong;
+                  segmentation: the map agrees with the true one less than the tolerance asks)
     targeted      the decision is the target class (a fixed one, or the next class after the true one)
     raise, lower  a number rises or falls by more than the tolerance against the clean answer; a two-sided
                   decision becomes positive or negative
@@ -48,12 +49,17 @@ class Goal:
     def check(self, task: Task) -> None:
         """Refuse a goal that the task has no answer for."""
         if self.kind == "targeted" and task.kind != "classes":
+            maps = task.kind == "segmentation"
             raise ThreatError(
-                "a task with classes for a targeted goal", f"task {task.kind!r}", "use untargeted, raise or lower"
+                "a task with classes for a targeted goal",
+                f"task {task.kind!r}",
+                "use untargeted" if maps else "use untargeted, raise or lower",
             )
         if self.kind in ("raise", "lower") and not (task.two_sided or task.kind == "regression"):
             raise ThreatError(
-                f"a number or a two-sided decision for goal {self.kind!r}", f"task {task.kind!r}", "use targeted"
+                f"a number or a two-sided decision for goal {self.kind!r}",
+                f"task {task.kind!r}",
+                "use targeted" if task.kind == "classes" else "use untargeted",
             )
         if self.target is not None:
             self._number(task)
@@ -68,7 +74,7 @@ class Goal:
         """Whether the attacker got what was wanted, [n] booleans.
 
         Arguments
-            truth: targets of the cases. clean, scores: [n, K] scores before and after the change.
+            truth: targets of the cases. clean, scores: scores before and after the change.
         """
         if self.kind == "untargeted":
             return ~task.correct(scores, truth)
@@ -88,6 +94,8 @@ class Goal:
                 "regression": f"an answer off by more than {task.tolerance or 0:g}",
                 "multilabel": "any wrong finding",
                 "anomaly": "a missed abnormality or a false alarm",
+                "segmentation": f"a {'Dice' if task.measure == 'dice' else 'share of right pixels'} below "
+                f"{task.tolerance or 0:g}",
             }.get(task.kind, "any wrong decision")
         if self.kind == "targeted":
             wanted = "the next class" if self.target is None else repr(task.classes[self._number(task)])

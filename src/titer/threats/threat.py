@@ -12,6 +12,13 @@ from titer.models.task import Task
 from titer.threats.change import Change
 from titer.threats.goal import Goal
 
+# Where a change may act, and how a threat says so.
+_WHERE = {
+    "all": "",
+    "outside-mask": ", never inside the known lesion,",
+    "inside-mask": ", only inside the marked region,",
+}
+
 
 @dataclass(frozen=True)
 class ThreatModel:
@@ -25,7 +32,8 @@ class ThreatModel:
         goal: what counts as fooled.
         knowledge: what the attacker sees of the model: gradients, scores or labels.
         queries: the most questions per case; None means no limit.
-        where: what may change: "all", or "outside-mask" to keep a known lesion as it is.
+        where: what may change: "all"; "outside-mask" to keep a known lesion as it is; "inside-mask" for what the
+            masks of the cases mark and nothing else, such as brain tissue.
 
     >>> from titer.threats.changes.additive import Additive
     >>> threat = ThreatModel(Additive("linf"), 0.1, label="0.1")
@@ -46,8 +54,8 @@ class ThreatModel:
             raise ThreatError("a finite limit of 0 or more", str(self.limit), "correct the limit")
         if self.queries is not None and self.queries < 1:
             raise ThreatError("a query limit of 1 or more", str(self.queries), "correct 'queries' or leave it out")
-        if self.where not in ("all", "outside-mask"):
-            raise ThreatError("'all' or 'outside-mask'", repr(self.where), "correct 'where'")
+        if self.where not in _WHERE:
+            raise ThreatError(f"'where' among {', '.join(_WHERE)}", repr(self.where), "correct 'where'")
 
     def at(self, limit: float, label: str = "") -> ThreatModel:
         """The same threat with another limit."""
@@ -63,12 +71,14 @@ class ThreatModel:
                 f"change {self.change.name!r} for {', '.join(self.change.kinds)}",
                 "use 'embedding' (an upper bound) or 'substitution' (real words)" if words else "use 'additive'",
             )
+        self.change.suits(space)
 
     def sentence(self, space: Space, task: Task) -> str:
         """The threat in English."""
         label = self.label or f"{self.limit:g}"
-        limit = label if self.change.counts else f"{label} {self.change.unit(space)}".strip()
+        share = f"{label} of all" if label.endswith("%") else label
+        limit = share if self.change.counts else f"{label} {self.change.unit(space)}".strip()
         asked = f" and asks at most {self.queries} questions per case" if self.queries else ""
-        kept = ", never inside the known lesion," if self.where == "outside-mask" else ""
+        kept = _WHERE[self.where]
         change = self.change.sentence(limit)
         return f"An attacker who sees {self.knowledge}{asked} may {change}{kept} and wants {self.goal.sentence(task)}."

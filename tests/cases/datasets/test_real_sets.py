@@ -26,6 +26,9 @@ SETS: list[tuple[str, dict[str, Any], tuple[int, ...], list[int], int]] = [
     ("retinamnist", {"task": "any"}, (3, 28, 28), [714, 886], 1600),
     ("adrenalmnist3d", {}, (1, 32, 32, 32), [1234, 350], 1584),
     ("ecg_mitbih", {}, (1, 180), [14076, 7008], 43),
+    ("eeg_bonn", {}, (1, 512), [3200, 800], 500),
+    ("eeg_bonn", {"task": "intracranial", "length": 1024}, (1, 1024), [800, 400], 300),
+    ("eeg_bonn", {"task": "sets"}, (1, 512), [800] * 5, 500),
     ("ecg_mitbih", {"task": "aami"}, (1, 180), [14076, 2780, 7008, 802], 43),
     ("ecg_mitbih", {"task": "strips"}, (1, 1250), [840, 480], 43),
     ("notes_mtsamples", {}, (512,),
@@ -74,6 +77,7 @@ def test_counts(
         ("cxr_pediatric", {}, True),
         ("ecg_mitbih", {"task": "strips"}, True),
         ("ecg_mitbih", {}, True),
+        ("eeg_bonn", {}, True),
         ("brain_tumor_mri", {"task": "anomaly"}, False),
         ("breastmnist", {}, False),
         ("retinamnist", {}, False),
@@ -110,6 +114,18 @@ def test_records_201_and_202_are_one_person(real_data: Path) -> None:
     official = split(beats, seed=0, by="official")
     assert set(record[official.left_out].tolist()) == {201}
     assert set(record[official.test].tolist()) == set(raw["record"][raw["split"] == "DS2"].tolist())
+
+
+def test_windows_of_a_segment_stay_together_and_keep_their_names(real_data: Path) -> None:
+    every, inside = present(real_data, "eeg_bonn", {}), present(real_data, "eeg_bonn", {"task": "intracranial"})
+    raw = np.load(real_data / "eeg_bonn" / "bonn_eeg.npz")
+    assert set(inside.cases.ids) < set(every.cases.ids)
+    row = every.cases.ids.index("eeg-403-2")
+    assert np.array_equal(every.cases.inputs[row, 0], raw["eeg"][403, 1024:1536])
+    assert every.cases.groups["set"][row] == raw["set"][403] == "E"
+    parts = split(every, seed=0)
+    segment = np.array([name.split("-")[1] for name in every.cases.ids])
+    assert not set(segment[parts.train]) & set(segment[parts.test])
 
 
 def test_known_duplicates_are_found(real_data: Path) -> None:

@@ -30,7 +30,9 @@ class SteadyAnswers(Check):
         "The model answers at random (dropout left on, smoothing, a changing endpoint). A single answer per case then "
         "overstates or understates robustness by luck."
     )
-    remedy: ClassVar[str] = "Fix the model's randomness, or average many answers per case inside the adapter."
+    remedy: ClassVar[str] = (
+        "Fix the model's randomness, or run the model in this process, where it is averaged over draws by itself."
+    )
     place: ClassVar[int] = 15
 
     def look(self, results: Results) -> Seen:

@@ -43,7 +43,12 @@ class Answers:
             self.classes.check(self.task)
 
     def scores(self, raw: Tensor, rows: int) -> Tensor:
-        """Scores [n, K] from raw numbers [n], [n, K] or [n, K, 1, ...]; differentiable."""
+        """Scores [n, K] from raw numbers [n], [n, K] or [n, K, 1, ...]; differentiable.
+
+        For segmentation [n, K, *spatial] from the same, K = 1 where two classes share one logit per pixel.
+        """
+        if self.task.kind == "segmentation":
+            return self._maps(raw, rows)
         flat = raw.unsqueeze(1) if raw.dim() == 1 else raw
         if flat.dim() > 2 and all(size == 1 for size in flat.shape[2:]):
             flat = flat.flatten(1)
@@ -57,6 +62,8 @@ class Answers:
         """Scores of answered labels: one-hot for classes, -1 or +1 otherwise; findings come as [n, K] of 0 or 1."""
         if self.task.kind == "regression":
             return self.scores(torch.from_numpy(np.asarray(raw, dtype=np.float64)), rows)
+        if self.task.kind == "segmentation":
+            return self._label_maps(raw, rows)
         if self.task.kind == "multilabel":
             if raw.shape != (rows, self.task.outputs) or not np.isin(raw, (0, 1)).all():
                 raise self._misfit(torch.empty(raw.shape), rows)
@@ -70,8 +77,30 @@ class Answers:
             return torch.nn.functional.one_hot(numbers, len(self.task.classes)).float()
         return (2.0 * numbers.float() - 1).unsqueeze(1)
 
+    def _maps(self, raw: Tensor, rows: int) -> Tensor:
+        task = self.task
+        if raw.dim() < 3 or len(raw) != rows or raw.is_complex():
+            raise self._misfit(raw, rows)
+        numbers = raw if raw.dtype in (torch.float32, torch.float64) else raw.float()
+        logits = self._logits(numbers) if self.probabilities else numbers
+        if self.classes is not None:
+            if raw.shape[1] == 1 and len(task.classes) == 2:
+                return logits if self.classes.data[-1] == task.classes[1] else -logits
+            if raw.shape[1] != len(self.classes.data):
+                raise self._misfit(raw, rows)
+            return _chosen(logits, self.classes.columns(task))
+        if logits.shape[1] not in task.widths:
+            raise self._misfit(raw, rows)
+        return logits
+
+    def _label_maps(self, raw: Array, rows: int) -> Tensor:
+        if raw.ndim < 2 or len(raw) != rows:
+            raise self._misfit(torch.empty(raw.shape), rows)
+        numbers = read_labels(raw.reshape(-1), self.classes, self.task).reshape(raw.shape)
+        return torch.from_numpy(self.task.written(numbers, self.task.outputs)).float()
+
     def _logits(self, numbers: Tensor) -> Tensor:
-        joint = self.task.kind == "classes" and numbers.shape[1] > 1
+        joint = self.task.kind in ("classes", "segmentation") and numbers.shape[1] > 1
         # One minus the least step of float32 is the largest probability whose log-odds are finite.
         safe = numbers.clamp(_LEAST, 1.0 if joint else 1 - 1e-7)
         return safe.log() if joint or self._pair(numbers) else torch.logit(safe)
@@ -97,8 +126,9 @@ class Answers:
 
     def _misfit(self, raw: Tensor, rows: int) -> ModelError:
         wanted = len(self.classes.data) if self.classes is not None else self.task.outputs
+        each = "pixel of each" if self.task.kind == "segmentation" else "each"
         return ModelError(
-            f"{wanted} score(s) for each of {rows} cases ({self.task.kind} of {', '.join(self.task.classes)})",
+            f"{wanted} score(s) for {each} of {rows} cases ({self.task.kind} of {', '.join(self.task.classes)})",
             f"output of shape {list(raw.shape)}",
             _REMEDY,
         )
@@ -119,6 +149,9 @@ def detect_probabilities(raw: Array, task: Task, *, known: bool | None = None) -
     if task.kind in ("regression", "anomaly"):
         return False, ""
     values = np.asarray(raw, dtype=np.float64)
+    if task.kind == "segmentation" and values.ndim > 2:
+        # Each pixel is a row.
+        values = np.moveaxis(values, 1, -1).reshape(-1, values.shape[1])
     values = values.reshape(len(values), -1)
     if not len(values) or (values < -1e-6).any() or (values > 1 + 1e-6).any():
         return False, ""

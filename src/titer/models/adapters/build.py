@@ -44,6 +44,10 @@ def build(spec: ModelSpec, dataset: Dataset, folder: Path | None) -> Model:
             f"{model.name} for {list(model.space.shape)}",
             "resize the cases (data.options) or choose the model that belongs to the data",
         )
+    if spec.backward and not getattr(model, "backward", None):
+        raise PlanError(
+            "a torch module for 'backward'", f"{model.name}, which gives {model.access}", "leave 'backward' out"
+        )
     check_fit(model, dataset.cases.inputs)
     return model
 
@@ -105,7 +109,7 @@ def _from_object(spec: ModelSpec, found: Any, dataset: Dataset, task: Task, name
             found, dataset.space, task, name=spec.name or name or type(found).__name__, mean=spec.mean, std=spec.std,
             probabilities=spec.probabilities, embedding=spec.embedding, access=spec.access or "gradients",
             layout=layout or "channels-first", channels=spec.channels, output=spec.output, classes=_classes(spec),
-            batch=spec.batch,
+            batch=spec.batch, backward=_stand_ins(spec),
         )  # fmt: skip
     if hasattr(found, "get_params") and hasattr(found, "fit"):
         return _estimator(spec, found, dataset, task, layout)
@@ -122,6 +126,16 @@ def _from_object(spec: ModelSpec, found: Any, dataset: Dataset, task: Task, name
         type(found).__name__,
         "wrap it in a function that takes an array [n, ...] and returns scores [n, K]",
     )
+
+
+def _stand_ins(spec: ModelSpec) -> dict[str, Any]:
+    """What stands in for parts of a torch module in the backward pass, functions found by their names."""
+    from titer.models.adapters.reference import resolve
+
+    named = spec.backward or {}
+    return {
+        part: resolve(each, None) if isinstance(each, str) and ":" in each else each for part, each in named.items()
+    }
 
 
 def _estimator(spec: ModelSpec, found: Any, dataset: Dataset, task: Task, layout: Layout | None) -> Model:
@@ -173,7 +187,8 @@ def _as_it_is(spec: ModelSpec, model: Model) -> Model:
 
 def _task(dataset: Dataset, tolerance: float | None) -> Task:
     if dataset.task != "regression":
-        return Task(dataset.task, dataset.classes, dataset.positive)
+        overlap = tolerance if dataset.task == "segmentation" else None
+        return Task(dataset.task, dataset.classes, dataset.positive, tolerance=overlap)
     if tolerance is None:
         raise PlanError(
             "a 'tolerance' for a regression", "none", f"say which error of {dataset.classes[0]} makes an answer wrong"

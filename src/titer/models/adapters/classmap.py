@@ -92,7 +92,7 @@ class ClassMap:
                 "list the data's class for each output of the model, null for an output that it has no class for",
             )
         named = [name for name in self.data if name is not None]
-        if task.kind != "classes" and len(set(named)) != len(named):
+        if task.kind not in ("classes", "segmentation") and len(set(named)) != len(named):
             raise PlanError(f"every class once for {task.kind}", ", ".join(named), "correct 'classes'")
         if len(set(self.own)) != len(self.own):
             raise PlanError("different names of the model's outputs", ", ".join(self.own), "correct 'classes'")

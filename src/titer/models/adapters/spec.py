@@ -59,6 +59,10 @@ class ModelSpec(BaseModel):
     )
     embedding: str | None = Field(None, description="Torch: name of the submodule that embeds tokens.")
 
+    backward: dict[str, Any] | None = Field(
+        None, description="Torch: submodule -> identity, or module:function that stands in for it backwards (BPDA)."
+    )
+
     protocol: str = Field("kserve", description="url: kserve (Triton too) or json.")
     input: str | None = Field(None, description="url: name of the input tensor.")
     binary: bool = Field(False, description="url: send tensors as bytes (kserve).")
@@ -80,9 +84,9 @@ _SHARED = (
     "name", "mean", "std", "layout", "channels", "probabilities", "classes", "output", "access", "tolerance", "batch",
 )  # fmt: skip
 _OWN = {
-    "path": ("factory", "trusted", "embedding"),
-    "python": ("embedding",),
-    "object": ("embedding",),
+    "path": ("factory", "trusted", "embedding", "backward"),
+    "python": ("embedding", "backward"),
+    "object": ("embedding", "backward"),
     "url": (
         "protocol", "input", "binary", "request_key", "answer_key", "token_env", "token_header", "rate", "timeout",
         "retries", "max_queries", "max_bytes", "ca", "plain_http",

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from titer.cases.space import Space
 from titer.errors import ModelError
 from titer.models.adapters.answers import Answers, detect_probabilities
+from titer.models.adapters.bpda import Proxy, check_backward, stood_in
 from titer.models.adapters.classmap import ClassMap
 from titer.models.adapters.fingerprint import module_digest
 from titer.models.adapters.intake import Intake, Layout, pieces
@@ -29,7 +30,7 @@ class TorchModel(Model):
     computes in the precision and on the device of its own weights; scores come back to the device of the input.
 
     Arguments
-        module: gives scores [n, K], or [n] when K = 1.
+        module: gives scores [n, K], or [n] when K = 1; for segmentation [n, K, *spatial].
         space, task: inputs and meaning of the scores.
         mean, std: normalization per channel, in clinical units.
         probabilities: the module ends in a softmax or sigmoid; logits are recovered by the logarithm. None finds out.
@@ -39,6 +40,8 @@ class TorchModel(Model):
         output: which of several outputs to take, a key or a position.
         classes: which class of the data each output speaks of.
         batch: the fixed number of cases of an exported program.
+        backward: name of a submodule -> "identity" or a smooth function that stands in for it in the backward pass
+            (BPDA); answers stay the same. For steps outside the module see `titer.models.adapters.bpda.Through`.
 
     >>> space = Space("table", (2,), "mg/dL", 0.0, 300.0)
     >>> task = Task("binary", ("low", "high"))
@@ -64,8 +67,11 @@ class TorchModel(Model):
         output: str | int | None = None,
         classes: ClassMap | None = None,
         batch: int | None = None,
+        backward: Mapping[str, Proxy] | None = None,
     ) -> None:
         self.module = module
+        self.backward = dict(backward or {})
+        check_backward(module, self.backward)
         self.space = space
         self.name = name
         self.access = access
@@ -80,7 +86,12 @@ class TorchModel(Model):
         if probabilities is None:
             self._settle()
         said = [task.kind, task.classes, task.positive, task.threshold if access == "labels" else None]
-        read = [self.probabilities, output, classes, access == "labels", batch, embedding]
+        read: list[Any] = [self.probabilities, output, classes, access == "labels", batch, embedding]
+        if self.backward:
+            # Answers are the same, what attacks see is not.
+            stand_ins = {name: getattr(each, "__qualname__", str(each)) for name, each in self.backward.items()}
+            read.append(sorted(stand_ins.items()))
+            self.notes += (f"stand-ins in the backward pass (BPDA) for {', '.join(sorted(self.backward))}",)
         self.digest = module_digest(module, [self.intake, said, read])
 
     @property
@@ -139,7 +150,10 @@ class TorchModel(Model):
                 if wanted:
                     weight.requires_grad_(False)
             # cuDNN has no backward pass for recurrent layers in evaluation mode; its plain kernels do.
-            with torch.backends.cudnn.flags(enabled=not _recurrent(self.module), deterministic=True, allow_tf32=False):
+            plain = torch.backends.cudnn.flags(
+                enabled=not _recurrent(self.module), deterministic=True, allow_tf32=False
+            )
+            with plain, stood_in(self.module, self.backward):
                 yield self
         finally:
             for weight, wanted in wants:
@@ -165,12 +179,10 @@ class TorchModel(Model):
         return self._answers.scores(_pick(self.module(inputs), self.output), rows)
 
     def _labels(self, scores: Tensor) -> Tensor:
-        decided = torch.from_numpy(self._decides.decide(scores.double().cpu().numpy())).to(scores.device)
         if self.task.kind == "regression":
             return scores
-        if self.task.kind == "classes":
-            return torch.nn.functional.one_hot(decided, len(self.task.classes)).to(scores.dtype)
-        return (2.0 * decided.to(scores.dtype) - 1).reshape(scores.shape)
+        decided = self._decides.decide(scores.double().cpu().numpy())
+        return torch.from_numpy(self.task.written(decided, scores.shape[1])).to(scores)
 
     def _place(self, inputs: Tensor) -> tuple[torch.device, torch.dtype]:
         """Where and how precisely the module computes: as its first weight of real numbers, else as the input."""

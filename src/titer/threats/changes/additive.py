@@ -74,7 +74,12 @@ class Additive(SmoothChange):
         return torch.zeros_like(field.clean)
 
     def apply(self, field: Field, params: Tensor) -> Tensor:
-        return field.clean + params
+        moved = field.clean + params
+        with torch.no_grad():
+            # A sum can round away from the clean value, further than the parameters say; then its neighbor is taken.
+            past = (moved - field.clean).abs() > params.abs()
+            back = torch.where(past, torch.nextafter(moved, field.clean) - moved, torch.zeros_like(moved))
+        return moved + back
 
     def cost(self, field: Field, params: Tensor) -> Float[Tensor, " n"]:
         return _size(params / field.scale, self.norm)

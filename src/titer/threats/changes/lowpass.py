@@ -66,7 +66,7 @@ class LowPass(Additive):
         return _line(self.sizes, self.sigmas, 1.0 if rate is None else rate / self.rate)
 
     def apply(self, field: Field, params: Tensor) -> Tensor:
-        return field.clip(field.clean + field.allow(self.smooth(field, field.allow(params))))
+        return field.clip(super().apply(field, field.allow(self.smooth(field, field.allow(params)))))
 
     def smooth(self, field: Field, params: Tensor) -> Tensor:
         """What is added for parameters [n, C, T] or [n, C, H, W], before clipping."""
@@ -78,15 +78,21 @@ class LowPass(Additive):
         return F.conv2d(flat, plane[None, None], padding=len(plane) // 2).reshape(params.shape)
 
     def project(self, field: Field, params: Tensor, limit: Float[Tensor, " n"]) -> Tensor:
-        # The range binds what is recorded, not p; `apply` clips.
-        free = Field(field.clean, None, None, field.scale, field.mask)
-        return super().project(free, params, limit)
+        return super().project(_free(field), params, limit)
+
+    def ends(self, field: Field) -> tuple[Tensor, Tensor]:
+        return super().ends(_free(field))
 
     def sentence(self, limit: str) -> str:
         size = (
             "every value by at most" if self.norm == "linf" else "values by a total (root of summed squares) of at most"
         )
         return f"change {size} {limit}, smoothly"
+
+
+def _free(field: Field) -> Field:
+    """The range binds what is recorded, not p; `apply` clips."""
+    return Field(field.clean, None, None, field.scale, field.mask)
 
 
 def _gauss(size: int, sigma: float) -> Tensor:

@@ -1,0 +1,79 @@
+"""DeepFool: walk to the nearest border of a linear model of the decision, again and again until it is crossed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from titer.attacks._cheapest import Cheapest
+from titer.attacks._minimal import flat, has_norm, open_rows, raised, room, rounds, tighten, toward
+from titer.attacks._ways import Ways
+from titer.attacks.attack import Attack
+from titer.attacks.problem import Problem
+from titer.threats.change import Change
+from titer.threats.random import CaseRandom
+
+
+@dataclass(frozen=True)
+class DeepFool(Attack):
+    """Few steps, each to the nearest linear border; a small change, seldom the smallest.
+
+    With g_k the lead of class k over the true one and w_k its slope, r <- r + argmin over k of the smallest move with
+    g_k + w_k . move = 0 inside the valid range, and the model is asked at x + (1 + overshoot) r. In L2 and without
+    a range the move is |g_k| w_k / |w_k|^2. Findings, the two ends of a regression's tolerance and one logit are
+    borders of the same kind. Fooled cases leave, and so do those that no longer move. What passes the limit is put
+    back on it. The change found is shortened on its line at last.
+
+    Source: Moosavi-Dezfooli, Fawzi, Frossard 2016 (arXiv 1511.04599). Different from it: moves are smallest inside the
+    range and not clipped to it afterwards, hence exact on linear models, and the last shortening.
+
+    Arguments
+        steps: linear models per case, at most.
+        overshoot: part by which the way to the border is overdone.
+        candidates: nearest classes or findings that are looked at, each with a gradient of its own.
+        refine: questions for the last shortening; 0 for none.
+
+    >>> DeepFool(overshoot=-1)
+    Traceback (most recent call last):
+    titer.errors.AttackError: expected overshoot of at least 0, got -1; correct 'overshoot' of deepfool
+    """
+
+    steps: int = 50
+    overshoot: float = 0.02
+    candidates: int = 10
+    refine: int = 3
+    name: ClassVar[str] = "deepfool"
+    reference: ClassVar[str] = "Moosavi-Dezfooli, Fawzi, Frossard 2016, arXiv 1511.04599"
+    minimal: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        self.require(1, steps=self.steps, candidates=self.candidates)
+        self.require(0, overshoot=self.overshoot, refine=self.refine)
+
+    def fits(self, change: Change) -> bool:
+        return has_norm(change, "linf", "l2")
+
+    def search(self, problem: Problem, rng: CaseRandom) -> Tensor:
+        best = Cheapest.of(problem)
+        rows = open_rows(problem, best)
+        part = problem.rows(rows)
+        ways, ends, params = Ways.of(part, self.candidates), room(part), part.nothing()
+        total = flat(part, params)
+        for step in range(min(self.steps + 1, rounds(problem, self.steps + 1 + self.refine))):
+            if not len(rows):
+                break
+            if step == self.steps:
+                best.offer(part, params, part.scores(params), rows)
+                break
+            scores, values, slopes = ways.look(part, params)
+            fooled = best.offer(part, params, scores, rows)
+            move, _ = toward(part, values, slopes, flat(part, params), ends)
+            total = flat(part, part.project(raised(part, total + move)))
+            following = part.project(raised(part, (1 + self.overshoot) * total))
+            stay = (~fooled & (following != params).flatten(1).any(dim=1)).nonzero()[:, 0]
+            rows, part, ways = rows[stay], part.rows(stay), ways.rows(stay)
+            params, total, ends = following[stay], total[stay], (ends[0][stay], ends[1][stay])
+        tighten(problem, best, self.refine)
+        return best.params
