@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +14,19 @@ from titer.attacks.noise import Noise
 from titer.attacks.pgd import PGD
 from titer.audit.assemble.draft import assemble
 from titer.audit.assemble.numbers import difference, mean, over_trials, share
+from titer.audit.assemble.rules import Candidate, measure_names, needed
 from titer.audit.assemble.verdict import FailIf, check_rules
 from titer.audit.plan import CostSpec
 from titer.audit.report.files import canonical_json
+from titer.audit.report.paths import resolve
 from titer.audit.report.render import render_html
-from titer.audit.report.schema import ClassificationMetrics, Report
+from titer.audit.report.schema import (
+    ClassificationMetrics,
+    Measure,
+    MultiLabelMetrics,
+    RegressionMetrics,
+    Report,
+)
 from titer.audit.results import Results
 from titer.errors import PlanError
 from titer.threats.goal import Goal
@@ -130,7 +139,7 @@ def test_several_models_stand_side_by_side() -> None:
 def test_rules_are_judged(results: Results, rule: str, status: str) -> None:
     made = assemble(with_rules(results, rule))
     assert made.limits.rules[0].status == status
-    assert made.passed == (status == "held")
+    assert made.passed is (status == "held")
 
 
 @pytest.mark.parametrize(
@@ -338,3 +347,190 @@ def test_a_median_radius_lies_between_the_limits_that_were_tried(results: Result
     page = render_html(made)
     assert "T-CNN under pgd: between 1/255 and 2/255 gray level" in page
     assert "(0.5 to 0.5)" not in page
+
+
+def test_a_plan_without_limits_passes_nothing(results: Results) -> None:
+    made = assemble(results)
+    assert made.passed is None
+    assert "sets no limits" in made.summary.headline.text
+    assert "No limits set" in render_html(made)
+    assert Report.model_validate_json(made.model_dump_json()).passed is None
+
+
+@pytest.mark.parametrize(
+    ("rule", "status"),
+    [
+        ("robust_accuracy < 0.01", "not judged"),  # rests on what an attack failed to find
+        ("robust_accuracy < 0.01 by fgsm", "held"),  # the suspect cells are PGD's
+        ("accuracy_drop > 90", "not judged"),
+        ("clean_accuracy < 0.5", "held"),  # a weak attack puts no clean number in doubt
+        ("robust_accuracy < 0.99", "broken"),  # who was broken by a weak attack is broken
+    ],
+)
+def test_a_limit_that_rests_on_a_suspect_result_does_not_hold(rule: str, status: str) -> None:
+    """Gradients of zero under PGD: a trap fails, and what PGD did not find proves nothing."""
+
+    def blind(cell, trial):  # type: ignore[no-untyped-def]
+        return {"flat": np.ones(len(trial.after))} if cell.attack == "pgd" else None
+
+    found = edited(with_rules(build(), rule), blind)
+    made = assemble(found)
+    assert [trap.id for trap in made.traps if trap.status == "failed"] == ["gradients_alive"]
+    judged = made.limits.rules[0]
+    assert judged.status == status
+    assert made.passed is (status == "held")
+    trap = next(trap for trap in made.traps if trap.status == "failed")
+    if status == "not judged":
+        assert trap.name in judged.reason
+        assert "not all could be judged" in made.summary.headline.text
+        assert "Not judged" in render_html(made)
+        plan = found.prepared.plan.model_copy(update={"explain": {"gradients_alive": "known and understood"}})
+        assert assemble(Results(replace(found.prepared, plan=plan), found.cells)).limits.rules[0].status == "held"
+
+
+def apart(results: Results) -> Results:
+    """FGSM and PGD turn different cases: each leaves more standing than both together."""
+
+    def half(cell, trial):  # type: ignore[no-untyped-def]
+        if cell.control:
+            return None
+        odd = (trial.after["row"] % 2 == 1) == (cell.attack == "pgd")
+        return {"scores": np.where(odd[:, None], trial.after["scores"], trial.before["scores"])}
+
+    return edited(results, half)
+
+
+def test_robust_accuracy_is_that_of_cases_that_withstand_all_attacks() -> None:
+    """The number that a rule is held against is the report's own worst case, below each attack alone."""
+    found = apart(build())
+    alone = min(
+        cell.metrics.robust_accuracy.value  # type: ignore[union-attr]
+        for cell in assemble(found).cells if cell.limit.label == "4/255" and cell.attack != "noise"
+    )  # fmt: skip
+    both = next(curve for curve in assemble(found).curves if curve.envelope).points[-1].measure.value
+    assert both < alone - 0.1
+    line = (both + alone) / 2
+    made = assemble(with_rules(found, f"robust_accuracy < {line:.3f} at 4/255"))
+    rule = made.limits.rules[0]
+    assert (rule.status, rule.measured) == ("broken", both)
+    assert resolve(made.model_dump(mode="json"), str(rule.path)) == both
+    assert "the worst of fgsm and pgd for each case" in rule.scope
+    assert assemble(with_rules(found, f"robust_accuracy < {line:.3f} at 4/255 by pgd")).limits.rules[0].status == "held"
+
+
+def test_a_rule_may_speak_of_the_lower_end_of_the_interval(results: Results) -> None:
+    made = assemble(
+        with_rules(results, "lower bound of robust_accuracy < 0.3 at 2/255", "robust_accuracy < 0.3 at 2/255")
+    )
+    bound, value = made.limits.rules
+    assert bound.path is not None
+    assert bound.path.endswith(".low")
+    assert bound.measured is not None
+    assert value.measured is not None
+    assert bound.measured < value.measured
+    upper = assemble(with_rules(results, "upper bound of fnr > 0.99")).limits.rules[0]
+    assert upper.path is not None
+    assert upper.path.endswith("fnr_attacked.high")
+
+
+def test_rules_name_threats_and_attacks_and_say_what_they_judged() -> None:
+    one = build(
+        name="A", limits=("1", "2"), kind="table", rates={"fgsm": (0.7, 0.5), "pgd": (0.6, 0.4), "noise": (0.9, 0.9)}
+    )
+    two = build(name="B", limits=("1", "2"), kind="table", norm="l0",
+                rates={"fgsm": (0.3, 0.2), "pgd": (0.25, 0.1), "noise": (0.9, 0.9)})  # fmt: skip
+    both = joined(one, two)
+
+    def judged(rule: str) -> Any:
+        check_rules(with_rules(both, rule).prepared)
+        return assemble(with_rules(both, rule)).limits.rules[0]
+
+    assert judged("robust_accuracy < 0.01 at 1").scope == (
+        "B under additive-l0 at 1 features, the worst of fgsm and pgd for each case. "
+        "Judged: 2 numbers, the worst decides."
+    )
+    assert judged("robust_accuracy < 0.01 at 1 under additive-linf").scope.startswith("A under additive-linf at 1 SD")
+    assert judged("robust_accuracy < 0.01 under additive-l0 by fgsm at 2 on B").cell == "b/additive-l0/2/fgsm"
+    assert judged("robust_accuracy < 0.01 by noise").cell.endswith("noise")
+    for rule, got in [
+        ("under additive-l2", "'additive-l2'"),
+        ("by cw", "'cw'"),
+        ("at 2 under additive-linf on B", "'additive-linf'"),
+    ]:
+        with pytest.raises(PlanError, match=re.escape(got)):
+            check_rules(with_rules(both, f"robust_accuracy < 0.5 {rule}").prepared)
+
+
+def test_names_that_hold_the_words_of_rules_are_read_whole() -> None:
+    rule = FailIf.read("robust_accuracy < 5e-1 on trained on site B at 4/255")
+    assert (rule.model, rule.limit, rule.number) == ("trained on site B", "4/255", 0.5)
+
+
+def test_every_measure_of_the_report_can_be_limited() -> None:
+    """The words of rules come from the report's format, so that a new measure needs no list."""
+    names = measure_names()
+    for block in (ClassificationMetrics, MultiLabelMetrics, RegressionMetrics):
+        fields = {name for name in block.model_fields if name not in ("kind", "labels")}
+        assert fields <= set(names)
+    for text in ("within_tolerance < 0.5", "exact_match < 50 %", "confidence_on_errors > 0.9", "clean_fpr > 0.1"):
+        assert FailIf.read(text).field in names
+
+
+@pytest.mark.parametrize(
+    ("cases", "rule", "status", "words"),
+    [
+        (5, "robust_accuracy < 0.3 at 1/255", "not judged", "needed are 50"),
+        (200, "robust_accuracy < 0.345 at 2/255", "not judged", "would do if it stayed so"),
+        (200, "robust_accuracy < 0.2 at 2/255", "held", ""),
+        (200, "lower bound of robust_accuracy < 0.2 at 2/255", "held", ""),
+        (5, "robust_accuracy < 0.99 at 4/255", "broken", "needed are 50"),
+    ],
+)
+def test_limits_are_not_judged_by_too_few_cases(cases: int, rule: str, status: str, words: str) -> None:
+    made = assemble(with_rules(build(cases=cases, seeds=(0,), wobble=0.0), rule))
+    trap = next(trap for trap in made.traps if trap.id == "enough_cases")
+    assert made.limits.rules[0].status == status
+    assert (trap.status == "failed") is bool(words)
+    assert words in trap.evidence
+
+
+def test_a_few_cases_are_enough_where_nothing_is_limited() -> None:
+    made = assemble(build(cases=5, seeds=(0,)))
+    assert next(trap for trap in made.traps if trap.id == "enough_cases").status == "not applicable"
+
+
+def test_the_number_of_cases_a_rule_needs_is_that_of_its_interval(results: Results) -> None:
+    """0.4 of 100 cases with an interval from 0.3 to 0.5, held against 0.45: twice as close, four times as many."""
+    measure = Measure(value=0.4, low=0.3, high=0.5, n=100, method="Wilson")
+    found = Candidate(measure, "$", results.cells[0], (results.cells[0],), "x")
+    assert needed(FailIf.read("robust_accuracy > 0.45"), found) == 400
+    assert needed(FailIf.read("robust_accuracy > 0.4"), found) is None
+
+
+def test_the_headline_speaks_of_the_main_and_the_largest_limit() -> None:
+    """Nothing happens at the main limit and nearly all is lost at the largest: both are said."""
+    late = {"pgd": (0.9, 0.9, 0.1), "fgsm": (0.9, 0.9, 0.4), "noise": (0.9, 0.9, 0.9)}
+    made = assemble(build(rates=late, wobble=0.0))
+    text = made.summary.headline.text
+    assert "At the main limit 2/255" not in text  # one sentence with the model's name in front
+    assert re.search(r"T-CNN: at the main limit 2/255 .*? no attack lowered its accuracy of 90", text)
+    assert re.search(r"and at the largest limit 4/255 .*? pgd takes its accuracy from 90.* to 10", text)
+    assert "most" not in text
+    assert "No attack tried lowered that within 2/255" in made.summary.clinician[1].text
+    assert "At the largest limit examined, 4/255" in made.summary.clinician[1].text
+
+
+def test_of_several_models_the_one_that_loses_most_leads() -> None:
+    weak = {"pgd": (0.5, 0.2, 0.1), "fgsm": (0.6, 0.5, 0.4), "noise": (0.9, 0.9, 0.9)}
+    text = assemble(joined(build(name="A"), build(name="B", rates=weak))).summary.headline.text
+    assert "B loses most: at the main limit" in text
+    none = dict.fromkeys(weak, (0.9, 0.9, 0.9))
+    quiet = assemble(joined(build(name="A", rates=none, wobble=0.0), build(name="B", rates=none, wobble=0.0)))
+    assert "most" not in quiet.summary.headline.text
+    assert "no attack lowered" in quiet.summary.headline.text
+
+
+def test_at_the_only_limit_nothing_is_called_the_largest() -> None:
+    made = assemble(build(limits=("2",), rates={"pgd": (0.4,), "fgsm": (0.5,), "noise": (0.9,)}))
+    assert "largest" not in made.summary.headline.text
+    assert "T-CNN: at 2/255" in made.summary.headline.text

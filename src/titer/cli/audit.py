@@ -41,7 +41,8 @@ def audit(
     """Attack a model as PLAN says, and write report.json and report.html into a folder.
 
     PLAN is a file, or the name of a plan that comes with Titer. A run that was stopped goes on where it stood. The
-    exit code is 0 if the limits of the plan held, 1 if one was broken, 2 if the audit could not run.
+    exit code is 0 if the limits of the plan held or it sets none, 1 if one was broken or could not be relied on (not
+    measured, or resting on results that a failed trap marks suspect), 2 if the audit could not run.
     """
     from titer.audit.plan import load_plan
     from titer.audit.plan_file import parse_plan
@@ -93,7 +94,10 @@ def _finish(prepared: Prepared, out: Path, executor: object, source: str, plan_f
     if write:
         data, page = written(report, out, source)
         click.echo(f"\nReport: {page}\nNumbers: {data}")
-    return 0 if report.passed else 1
+    if not write:
+        # One cell alone cannot judge the limits that speak of others; it can break one.
+        return 1 if any(rule.status == "broken" for rule in report.limits.rules) else 0
+    return 1 if report.passed is False else 0
 
 
 def _list(prepared: Prepared) -> None:
@@ -110,6 +114,8 @@ def _limit(label: str, unit: str) -> str:
 def _print(report: Report) -> None:
     from rich.console import Console
     from rich.table import Table
+
+    from titer.audit.report.formats import bare
 
     table = Table(title=report.identity.title, title_justify="left", header_style="bold")
     for name in ("model", "attack", "limit"):
@@ -132,13 +138,15 @@ def _print(report: Report) -> None:
             )  # fmt: skip
     console = Console(width=None if os.environ.get("COLUMNS") or os.isatty(1) else 110)
     console.print(table)
-    failed = [trap.name for trap in report.traps if trap.status == "failed"]
+    totals = report.summary.totals
+    failed = ", ".join(trap.name for trap in report.traps if trap.status == "failed")
     console.print(
-        f"Traps: {len(report.traps) - len(failed)} of {len(report.traps)} not sprung"
-        + (f"; sprung: {', '.join(failed)}" if failed else "")
+        f"Traps: {totals.traps_passed} passed, {totals.traps_failed} failed{f' ({failed})' if failed else ''}, "
+        f"{totals.traps_not_applicable} not applicable"
     )
     for rule in report.limits.rules:
-        console.print(
-            f"{rule.status}: {rule.rule}" + ("" if rule.measured is None else f" (measured {rule.measured:.3f})")
-        )
+        measured = "" if rule.measured is None else f" (measured {bare(rule.measured, rule.unit)})"
+        console.print(" ".join(filter(None, [f"{rule.status}: {rule.rule}{measured}.", rule.scope, rule.reason])))
+    if not report.limits.rules:
+        console.print("no limits set: nothing was passed or failed")
     console.print(report.summary.headline.text)

@@ -32,6 +32,7 @@ def assemble(results: Results, *, source: str = "", plan_file: str = "PLAN.yaml"
     plan = results.prepared.plan
     traps = check_traps(results)
     made = tuple(_cell(results, cell, traps, plan_file) for cell in results.cells)
+    drawn = curves(results, cards.threat_names(results))
     by_name = {cell.id: cell for cell in made}
     draft = Draft(
         identity=cards.identity(results, source, plan_file),
@@ -40,7 +41,7 @@ def assemble(results: Results, *, source: str = "", plan_file: str = "PLAN.yaml"
         threats=cards.threats(results),
         attacks=cards.attacks(results),
         cells=made,
-        curves=curves(results, cards.threat_names(results)),
+        curves=drawn,
         error_shifts=error_shifts(results),
         subgroups=subgroups(results),
         comparisons=_comparisons(results),
@@ -48,7 +49,7 @@ def assemble(results: Results, *, source: str = "", plan_file: str = "PLAN.yaml"
         table1=paper.table1(results),
         traps=traps,
         gallery=gallery(results) if plan.gallery else (),
-        limits=verdict(results, made),
+        limits=verdict(results, made, drawn, traps),
         limitations=(*_ALWAYS, *_particular(results)),
     )
     return complete(draft)

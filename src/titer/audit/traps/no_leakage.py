@@ -28,6 +28,7 @@ class NoLeakage(Check):
     )
     remedy: ClassVar[str] = "Set near_duplicates of the split to 'drop', or split by a better patient key."
     place: ClassVar[int] = 17
+    clean: ClassVar[bool] = True
 
     def look(self, results: Results) -> Seen:
         if not results.cells:
