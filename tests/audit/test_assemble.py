@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from build import build, edited, joined
 
@@ -16,6 +20,7 @@ from titer.audit.assemble.draft import assemble
 from titer.audit.assemble.numbers import difference, mean, over_trials, share
 from titer.audit.assemble.rules import Candidate, measure_names, needed
 from titer.audit.assemble.verdict import FailIf, check_rules
+from titer.audit.export import export
 from titer.audit.plan import CostSpec
 from titer.audit.report.files import canonical_json
 from titer.audit.report.paths import resolve
@@ -534,3 +539,38 @@ def test_at_the_only_limit_nothing_is_called_the_largest() -> None:
     made = assemble(build(limits=("2",), rates={"pgd": (0.4,), "fgsm": (0.5,), "noise": (0.9,)}))
     assert "largest" not in made.summary.headline.text
     assert "T-CNN: at 2/255" in made.summary.headline.text
+
+
+@pytest.mark.parametrize("task", ["classes", "three", "binary", "anomaly", "multilabel", "regression"])
+def test_the_table_of_answers_has_truth_decisions_and_scores_of_every_task(task: str) -> None:
+    """No row without a truth, a decision and a score; the documentation names every column."""
+    found = joined(build(name="A", task=task, kind="table", seeds=(0, 1)), build(name="B", task="multilabel"))
+    table = pq.read_table(io.BytesIO(export(found)))
+    rows = table.filter(pc.equal(table["model"], "A")).to_pandas()
+    several = task == "multilabel"
+    for word in ("target", "decision_clean", "decision_attacked", "score_clean", "score_attacked"):
+        names = [name for name in table.column_names if name.startswith(word) and not rows[name].isna().any()]
+        assert len(names) == (3 if several else 4 if task == "three" and word.startswith("score") else 1), word
+    if several:
+        first = found.cells[0].trials[0]
+        assert (rows["target:effusion"][: len(first.targets)] == first.targets[:, 0]).all()
+        assert (rows["score_attacked:nodule"][: len(first.targets)] == first.after["scores"][:, 2]).all()
+    page = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
+    for name in table.column_names:
+        assert f"`{name.partition(':')[0]}{':NAME' if ':' in name else ''}`" in page
+
+
+def test_the_mean_over_findings_has_an_interval() -> None:
+    made = assemble(build(task="multilabel", kind="table", seeds=(0,)))
+    for cell in made.cells:
+        macro = cell.metrics.macro_auroc_attacked  # type: ignore[union-attr]
+        assert macro.low is not None
+        assert macro.low < macro.value < macro.high
+        assert "3 of 3 findings" in macro.method
+
+
+def test_a_regression_has_the_unit_of_its_quantity() -> None:
+    made = assemble(build(task="regression", kind="table", seeds=(0,)))
+    assert made.cells[0].metrics.rmse_clean.unit == "units of age"  # type: ignore[union-attr]
+    assert "How accuracy falls" not in render_html(made)
+    assert re.search(r"RMSE from [\d.]+ units of age", made.summary.headline.text)

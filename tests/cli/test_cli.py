@@ -107,6 +107,21 @@ def test_a_limit_that_cannot_be_relied_on_is_exit_code_1_with_its_reason(audited
     assert "Enough cases to judge the limits" in said
 
 
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [(-2, ["RMSE in years", "5.3", "13.2", "+7.9"]), (-1, ["macro AUROC", "0.871", "0.402", "0.382-0.422", "-0.469"]),
+     (0, ["accuracy", "points"])],
+)  # fmt: skip
+def test_every_kind_of_task_has_its_row(cell: int, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "audit" / "report"))
+    from report_example import example_report
+
+    from titer.cli.audit import _row
+
+    row = " ".join(_row(example_report().cells[cell]))
+    assert all(word in row for word in words), row
+
+
 def test_a_dry_run_lists_trials_and_runs_nothing(audited: tuple[Path, Said], tmp_path: Path) -> None:
     done = titer("audit", audited[0] / "plan.yaml", "--out", tmp_path / "none", "--dry-run")
     assert done.returncode == 0

@@ -10,7 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from titer.audit.jobs import Prepared
-    from titer.audit.report.schema import Report
+    from titer.audit.report.schema import Cell, Report
 
 
 @click.command()
@@ -111,6 +111,24 @@ def _limit(label: str, unit: str) -> str:
     return f"{label} {unit}" if len(unit) <= 10 else label
 
 
+def _row(cell: Cell) -> tuple[str, ...]:
+    """One result in its leading measure, whatever the task: accuracy, macro AUROC or RMSE in the target's unit."""
+    from titer.audit.report.view.table import unit_note
+    from titer.audit.report.vocabulary import LEADING, leading
+
+    clean, attacked = leading(cell)
+    form = ".3f" if clean.unit in ("proportion", "score") else ".3g"
+    known = attacked.low is not None and attacked.high is not None
+    span = f"{attacked.low:{form}}-{attacked.high:{form}}" if known else ""
+    change = 100 * (attacked.value - clean.value) if clean.unit == "proportion" else attacked.value - clean.value
+    shown = f"{change:+.1f} points" if clean.unit == "proportion" else f"{change:+{form}}"
+    return (
+        cell.model, cell.attack, _limit(cell.limit.label, cell.limit.unit),
+        LEADING[cell.metrics.kind].name + unit_note(clean), str(cell.n_cases), f"{clean.value:{form}}",
+        f"{attacked.value:{form}}", span, shown,
+    )  # fmt: skip
+
+
 def _print(report: Report) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -118,24 +136,12 @@ def _print(report: Report) -> None:
     from titer.audit.report.formats import bare
 
     table = Table(title=report.identity.title, title_justify="left", header_style="bold")
-    for name in ("model", "attack", "limit"):
+    for name in ("model", "attack", "limit", "measure"):
         table.add_column(name)
-    for name in ("n", "clean", "under attack", "95 % interval", "drop"):
+    for name in ("n", "clean", "under attack", "95 % interval", "change"):
         table.add_column(name, justify="right")
     for cell in report.cells:
-        found = cell.metrics
-        if found.kind == "classification":
-            clean, robust = found.clean_accuracy, found.robust_accuracy
-            span = f"{robust.low:.3f}-{robust.high:.3f}" if robust.low is not None and robust.high is not None else ""
-            table.add_row(
-                cell.model, cell.attack, _limit(cell.limit.label, cell.limit.unit), str(cell.n_cases),
-                f"{clean.value:.3f}", f"{robust.value:.3f}", span, f"{found.accuracy_drop.value:.1f}",
-            )  # fmt: skip
-        elif found.kind == "regression":
-            table.add_row(
-                cell.model, cell.attack, _limit(cell.limit.label, cell.limit.unit), str(cell.n_cases),
-                f"MAE {found.mae_clean.value:.3g}", f"MAE {found.mae_attacked.value:.3g}", "", "",
-            )  # fmt: skip
+        table.add_row(*_row(cell))
     console = Console(width=None if os.environ.get("COLUMNS") or os.isatty(1) else 110)
     console.print(table)
     totals = report.summary.totals

@@ -11,6 +11,7 @@ from typing import Any
 
 import titer
 from titer.audit.assemble.curves import limit_of
+from titer.audit.assemble.metrics import unit_of
 from titer.audit.findings._words import elsewhere
 from titer.audit.report import schema as s
 from titer.audit.results import CellResults, Results
@@ -47,7 +48,7 @@ def models(results: Results) -> tuple[s.ModelCard, ...]:
                     threshold=float(task.threshold) if isinstance(task.threshold, (int, float)) else None,
                     threshold_source=str(facts["threshold_source"]),
                     tolerance=task.tolerance,
-                    unit=task.classes[0] if task.kind == "regression" else "",
+                    unit=unit_of(task.classes[0]) if task.kind == "regression" else "",
                 ),
                 access=str(facts["access"]),
                 parameters=facts["parameters"],

@@ -127,5 +127,8 @@ def _particular(results: Results) -> tuple[str, ...]:
         if data.card.synthetic:
             said.append(f"{name}: the cases are simulated; numbers do not carry over to patients.")
         if any(not threat.change.exact for threat in results.prepared.threats[number]):
-            said.append(f"{name}: embedding changes cannot be written as text; they bound what any rewording could do.")
+            said.append(
+                f"{name}: an embedding change alters the numbers behind the words as no text may; it is not comparable "
+                "with changes of words, and neither its success nor its failure says what a rewording could do."
+            )
     return tuple(dict.fromkeys(said))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from titer.audit.report.schema import (
 )
 from titer.audit.results import CellResults, Measured
 from titer.audit.statistics.auroc import auroc
+from titer.audit.statistics.macro_auroc import macro_auroc
 from titer.audit.statistics.proportions import one_vs_rest
 from titer.audit.table import Table
 from titer.threats.goal import Goal
@@ -138,7 +140,7 @@ def _macro(cell: CellResults) -> dict[str, Measure | None]:
 
 def _regression(cell: CellResults, resamples: int) -> RegressionMetrics:
     patients = cell.pooled(lambda t: t.patients)
-    unit = cell.dataset.classes[0]
+    unit = unit_of(cell.dataset.classes[0])
     errors = {
         "clean": cell.pooled(lambda t: t.task.decide(t.before["scores"]) - t.targets),
         "attacked": cell.pooled(lambda t: t.task.decide(t.after["scores"]) - t.targets),
@@ -169,8 +171,8 @@ def _multilabel(cell: CellResults, resamples: int) -> MultiLabelMetrics:
     )
     before, after = cell.pooled(lambda t: t.right_before), cell.pooled(lambda t: t.right_after)
     return MultiLabelMetrics(
-        macro_auroc_clean=_macro_area([label.auroc_clean for label in labels], len(before)),
-        macro_auroc_attacked=_macro_area([label.auroc_attacked for label in labels], len(before)),
+        macro_auroc_clean=_macro_area(cell, "before"),
+        macro_auroc_attacked=_macro_area(cell, "after"),
         exact_match_clean=share(before, patients, resamples),
         exact_match_attacked=share(after, patients, resamples),
         attack_success_rate=success(cell, resamples),
@@ -178,10 +180,42 @@ def _multilabel(cell: CellResults, resamples: int) -> MultiLabelMetrics:
     )
 
 
-def _macro_area(areas: list[Measure | None], n: int) -> Measure:
-    found = [one.value for one in areas if one is not None]
-    value = float(np.mean(found)) if found else 0.5
-    return Measure(value=value, n=n, method=f"mean of {len(found)} findings with both kinds of cases", unit="score")
+def _macro_area(cell: CellResults, which: str) -> Measure:
+    """Mean AUROC over the findings that have both kinds of cases, per trial with its interval, then over trials."""
+    found = []
+    for trial in cell.trials:
+        table = trial.before if which == "before" else trial.after
+        kept = [k for k in range(trial.targets.shape[1]) if _both_kinds(trial.targets[:, k] == 1, trial.patients)]
+        if not kept:
+            continue
+        several = len(np.unique(trial.patients)) < len(trial.patients)
+        one = macro_auroc(
+            trial.targets[:, kept] == 1, table["scores"][:, kept], patients=trial.patients if several else None
+        )
+        known = one.low < one.high
+        found.append(Measure(
+            value=one.value, low=one.low if known else None, high=one.high if known else None, n=one.n,
+            method=f"{one.method}; {one.findings} of {trial.targets.shape[1]} findings", unit="score",
+        ))  # fmt: skip
+    made = over_areas(found)
+    if made is None:
+        n = sum(len(trial.targets) for trial in cell.trials)
+        return Measure(value=0.5, n=n, method="no finding with both kinds of cases: 0.5 by convention", unit="score")
+    return made
+
+
+def _both_kinds(there: Array, patients: Array) -> bool:
+    return all(len(np.unique(patients[side])) > 1 for side in (there, ~there))
+
+
+def unit_of(quantity: str) -> str:
+    """The unit in the name of a quantity; without one, the quantity's own.
+
+    >>> unit_of("age [years]"), unit_of("stay (days)"), unit_of("score")
+    ('years', 'days', 'units of score')
+    """
+    match = re.search(r"[\[(]([^\])]+)[\])]\s*$", quantity)
+    return match[1].strip() if match else f"units of {quantity}"
 
 
 def _some(measure: Measure | None) -> Measure:
