@@ -36,7 +36,8 @@ def test_forms(raw: object, space: Space, counted: bool, value: float, label: st
 @pytest.mark.parametrize(
     ("raw", "space", "counted"),
     [("0.05 HU", ECG, False), ("-1", ECG, False), (0, ECG, False),
-     ("0", IMAGE, True), ("0 mV", ECG, False), ("0/255", IMAGE, False), ("0 %", IMAGE, True), (0.0, NOTE, False), ("a lot", ECG, False), ("1/0", ECG, False), ("2.5", IMAGE, True),
+     ("0", IMAGE, True), ("0 mV", ECG, False), ("0/255", IMAGE, False), ("0 %", IMAGE, True), (0.0, NOTE, False),
+     ("a lot", ECG, False), ("1/0", ECG, False), ("2.5", IMAGE, True),
      (True, ECG, False), ("3 mV", NOTE, True)],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(raw: object, space: Space, counted: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -77,6 +78,8 @@ def test_an_audit_writes_report_page_and_answers(audited: tuple[Path, Said]) -> 
     folder, done = audited
     assert done.returncode == 0, done.stdout + done.stderr
     assert "under attack" in done.stdout
+    assert "no limits set" in done.stdout
+    assert re.search(r"Traps: \d+ passed, \d+ failed.*, \d+ not applicable", done.stdout)
     for name in ("report.json", "report.html", "results.parquet", "plan.yaml"):
         assert (folder / "out" / name).stat().st_size > 0
 
@@ -89,6 +92,34 @@ def test_a_broken_limit_is_exit_code_1(audited: tuple[Path, Said]) -> None:
     )  # fmt: skip
     assert done.returncode == 1
     assert "broken: robust_accuracy < 0.999 at 0.5" in done.stdout
+
+
+def test_a_limit_that_cannot_be_relied_on_is_exit_code_1_with_its_reason(audited: tuple[Path, Said]) -> None:
+    """Eight cases: the limit would hold, and says nothing."""
+    folder, _ = audited
+    done = titer(
+        "audit", folder / "plan.yaml", "--out", folder / "out2", "--scheduler", "inline", "--set", "data.cases=8",
+        "--set", 'fail_if=["robust_accuracy < 0.01 at 0.1"]',
+    )  # fmt: skip
+    assert done.returncode == 1
+    said = " ".join(done.stdout.split())
+    assert "not judged: robust_accuracy < 0.01 at 0.1" in said
+    assert "Enough cases to judge the limits" in said
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [(-2, ["RMSE in years", "5.3", "13.2", "+7.9"]), (-1, ["macro AUROC", "0.871", "0.402", "0.382-0.422", "-0.469"]),
+     (0, ["accuracy", "points"])],
+)  # fmt: skip
+def test_every_kind_of_task_has_its_row(cell: int, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "audit" / "report"))
+    from report_example import example_report
+
+    from titer.cli.audit import _row
+
+    row = " ".join(_row(example_report().cells[cell]))
+    assert all(word in row for word in words), row
 
 
 def test_a_dry_run_lists_trials_and_runs_nothing(audited: tuple[Path, Said], tmp_path: Path) -> None:

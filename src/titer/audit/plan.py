@@ -97,7 +97,7 @@ class CostSpec(Part):
 
     false_negative: float = Field(5.0, ge=0, description="Cost of one missed patient.")
     false_positive: float = Field(1.0, ge=0, description="Cost of one false alarm.")
-    unit: str = Field("false alarms", description="Unit of the costs.")
+    unit: str = Field("weighted errors", description="Unit of the costs, such as EUR or QALY.")
     prevalence: float | None = Field(None, ge=0, le=1, description="Share of diseased patients; as in the test set.")
 
 

@@ -51,7 +51,9 @@ def propose(dataset: Dataset, access: Access) -> Proposal:
                 f"{dataset.card.name} without synonyms and a model that gives {access}",
                 "add synonyms to the data set (data.options)",
             )
-        return Proposal("embedding", "l2", ("0.5", "1", "2", "4"), "2", "an upper bound on any rewording")
+        return Proposal(
+            "embedding", "l2", ("0.5", "1", "2", "4"), "2", "the numbers behind the words: no text does this"
+        )
     if space.kind == "table" and space.radius_unit == "SD":
         return Proposal("additive", "linf", ("0.05", "0.1", "0.25", "0.5"), "0.25", "SD of each feature")
     unit = space.unit.casefold()

@@ -10,7 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from titer.audit.jobs import Prepared
-    from titer.audit.report.schema import Report
+    from titer.audit.report.schema import Cell, Report
 
 
 @click.command()
@@ -41,7 +41,8 @@ def audit(
     """Attack a model as PLAN says, and write report.json and report.html into a folder.
 
     PLAN is a file, or the name of a plan that comes with Titer. A run that was stopped goes on where it stood. The
-    exit code is 0 if the limits of the plan held, 1 if one was broken, 2 if the audit could not run.
+    exit code is 0 if the limits of the plan held or it sets none, 1 if one was broken or could not be relied on (not
+    measured, or resting on results that a failed trap marks suspect), 2 if the audit could not run.
     """
     from titer.audit.plan import load_plan
     from titer.audit.plan_file import parse_plan
@@ -93,7 +94,10 @@ def _finish(prepared: Prepared, out: Path, executor: object, source: str, plan_f
     if write:
         data, page = written(report, out, source)
         click.echo(f"\nReport: {page}\nNumbers: {data}")
-    return 0 if report.passed else 1
+    if not write:
+        # One cell alone cannot judge the limits that speak of others; it can break one.
+        return 1 if any(rule.status == "broken" for rule in report.limits.rules) else 0
+    return 1 if report.passed is False else 0
 
 
 def _list(prepared: Prepared) -> None:
@@ -107,38 +111,48 @@ def _limit(label: str, unit: str) -> str:
     return f"{label} {unit}" if len(unit) <= 10 else label
 
 
+def _row(cell: Cell) -> tuple[str, ...]:
+    """One result in its leading measure, whatever the task: accuracy, macro AUROC or RMSE in the target's unit."""
+    from titer.audit.report.view.table import unit_note
+    from titer.audit.report.vocabulary import LEADING, leading
+
+    clean, attacked = leading(cell)
+    form = ".3f" if clean.unit in ("proportion", "score") else ".3g"
+    known = attacked.low is not None and attacked.high is not None
+    span = f"{attacked.low:{form}}-{attacked.high:{form}}" if known else ""
+    change = 100 * (attacked.value - clean.value) if clean.unit == "proportion" else attacked.value - clean.value
+    shown = f"{change:+.1f} points" if clean.unit == "proportion" else f"{change:+{form}}"
+    return (
+        cell.model, cell.attack, _limit(cell.limit.label, cell.limit.unit),
+        LEADING[cell.metrics.kind].name + unit_note(clean), str(cell.n_cases), f"{clean.value:{form}}",
+        f"{attacked.value:{form}}", span, shown,
+    )  # fmt: skip
+
+
 def _print(report: Report) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from titer.audit.report.formats import bare
+
     table = Table(title=report.identity.title, title_justify="left", header_style="bold")
-    for name in ("model", "attack", "limit"):
+    for name in ("model", "attack", "limit", "measure"):
         table.add_column(name)
-    for name in ("n", "clean", "under attack", "95 % interval", "drop"):
+    for name in ("n", "clean", "under attack", "95 % interval", "change"):
         table.add_column(name, justify="right")
     for cell in report.cells:
-        found = cell.metrics
-        if found.kind == "classification":
-            clean, robust = found.clean_accuracy, found.robust_accuracy
-            span = f"{robust.low:.3f}-{robust.high:.3f}" if robust.low is not None and robust.high is not None else ""
-            table.add_row(
-                cell.model, cell.attack, _limit(cell.limit.label, cell.limit.unit), str(cell.n_cases),
-                f"{clean.value:.3f}", f"{robust.value:.3f}", span, f"{found.accuracy_drop.value:.1f}",
-            )  # fmt: skip
-        elif found.kind == "regression":
-            table.add_row(
-                cell.model, cell.attack, _limit(cell.limit.label, cell.limit.unit), str(cell.n_cases),
-                f"MAE {found.mae_clean.value:.3g}", f"MAE {found.mae_attacked.value:.3g}", "", "",
-            )  # fmt: skip
+        table.add_row(*_row(cell))
     console = Console(width=None if os.environ.get("COLUMNS") or os.isatty(1) else 110)
     console.print(table)
-    failed = [trap.name for trap in report.traps if trap.status == "failed"]
+    totals = report.summary.totals
+    failed = ", ".join(trap.name for trap in report.traps if trap.status == "failed")
     console.print(
-        f"Traps: {len(report.traps) - len(failed)} of {len(report.traps)} not sprung"
-        + (f"; sprung: {', '.join(failed)}" if failed else "")
+        f"Traps: {totals.traps_passed} passed, {totals.traps_failed} failed{f' ({failed})' if failed else ''}, "
+        f"{totals.traps_not_applicable} not applicable"
     )
     for rule in report.limits.rules:
-        console.print(
-            f"{rule.status}: {rule.rule}" + ("" if rule.measured is None else f" (measured {rule.measured:.3f})")
-        )
+        measured = "" if rule.measured is None else f" (measured {bare(rule.measured, rule.unit)})"
+        console.print(" ".join(filter(None, [f"{rule.status}: {rule.rule}{measured}.", rule.scope, rule.reason])))
+    if not report.limits.rules:
+        console.print("no limits set: nothing was passed or failed")
     console.print(report.summary.headline.text)

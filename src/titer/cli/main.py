@@ -47,7 +47,11 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 limits held, 1 a limit was broken or a doubt raised, 2 could not run."""
+    """Run the command line.
+
+    Exit codes: 0 limits held or none set, 1 a limit was broken or could not be judged, or a doubt raised, 2 could not
+    run.
+    """
     from titer.errors import TiterError
 
     try:
