@@ -138,6 +138,32 @@ def test_one_cell_runs_alone_with_the_same_number(audited: tuple[Path, Said], tm
     done = titer("audit", audited[0] / "plan.yaml", "--out", tmp_path, "--only", cell["id"], "--scheduler", "inline")
     assert f"{cell['metrics']['robust_accuracy']['value']:.3f}" in done.stdout, done.stdout + done.stderr
     assert not (tmp_path / "report.json").exists()
+    assert "no limit speaks of this cell" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("rule", "code", "said"),
+    [
+        ("robust_accuracy < 0.999 at 0.1", 0, "no limit speaks"),
+        ("robust_accuracy < 0.999 by noise", 0, "no limit speaks"),
+        ("robust_accuracy < 0.999 at 0.5", 1, "broken"),
+        ("robust_accuracy < 0.999", 1, "broken"),
+        ("robust_accuracy < 0.999 by fgsm", 1, "broken"),
+        ("clean_accuracy < 0.001", 0, "held"),
+    ],
+)
+def test_one_cell_leaves_the_audit_alone_and_answers_for_its_own_limits(
+    audited: tuple[Path, Said], rule: str, code: int, said: str
+) -> None:
+    folder, _ = audited
+    cell = "t_mlp/additive-linf/0.5/fgsm"
+    kept = {path.name: path.read_bytes() for path in (folder / "out").iterdir() if path.is_file()}
+    done = titer("audit", folder / "plan.yaml", "--out", folder / "out", "--only", cell, "--scheduler", "inline",
+                 "--set", f'fail_if=["{rule}"]')  # fmt: skip
+    assert done.returncode == code, done.stdout + done.stderr
+    assert said in done.stdout
+    assert "not measured" not in done.stdout
+    assert {path.name: path.read_bytes() for path in (folder / "out").iterdir() if path.is_file()} == kept
 
 
 def test_a_report_is_drawn_again_with_the_same_bytes(audited: tuple[Path, Said]) -> None:
@@ -193,6 +219,19 @@ def test_data_sets_and_methods_are_listed() -> None:
         ('threats.0.knowledge="labels"', "labels"),
         ("model.zoo=t_cnn", "breast_biopsies"),
         ("threats.0.goal=raise", ""),
+        ("threshold=yuden", "youden"),
+        ("threshold={sensitivity: 90}", "0.9"),
+        ("threshold={probability: 0.5}", ""),
+        ('fail_if=["mae > 5"]', "robust_accuracy"),
+        ('fail_if=["robust_accuracy < 50"]', "0.5"),
+        ('fail_if=["robust_accuracy < 50 %"]', ""),
+        ('fail_if=["accuracy_drop > 300"]', "points"),
+        ('fail_if=["robust_acuracy < 0.5"]', "robust_accuracy"),
+        ('fail_if=["robust_accuracy < 0.5 at 0.3"]', "0.1, 0.5"),
+        ("threats.0.limits=[0]", "above 0"),
+        ('attacks=[{"name": "pgd", "steps": "many"}]', "a whole number"),
+        ('attacks=[{"name": "pgd", "steps": 2}, {"name": "pgd", "steps": 4}]', ""),
+        ("model.options={batch: x}", "a whole number"),
     ],
 )
 def test_what_cannot_run_is_refused_before_work(
@@ -205,6 +244,17 @@ def test_what_cannot_run_is_refused_before_work(
         assert "Traceback" not in done.stderr
     else:
         assert done.returncode == 0, done.stderr
+    for leaked in ("Input should", "not supported between", "subjects.0", "object has no attribute"):
+        assert leaked not in done.stderr
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_dry_run_finds_out_that_the_folder_cannot_be(audited: tuple[Path, Said], tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("in the way")
+    done = titer("audit", audited[0] / "plan.yaml", "--out", tmp_path / place, "--dry-run")
+    assert done.returncode == 2
+    assert "a folder to write to" in done.stderr
+    assert (tmp_path / "file").read_text() == "in the way"
 
 
 def test_a_folder_that_cannot_be_written_is_refused(audited: tuple[Path, Said], tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ class Prepared:
     Arguments
         plan: the plan, every subject named. root: folder of data sets.
         datasets, threats: per subject. jobs: all work, in an order that respects dependencies.
-        trials: what the jobs are for.
+        trials: what the jobs are for. part: whether it is a part of the plan, of which no report is made.
     """
 
     plan: Plan
@@ -55,6 +55,7 @@ class Prepared:
     threats: tuple[tuple[Threatened, ...], ...]
     jobs: tuple[Job, ...]
     trials: tuple[Trial, ...]
+    part: bool = False
 
     def subject(self, trial: Trial) -> Subject:
         return self.plan.subjects[trial.subject]
@@ -215,4 +216,4 @@ def only(prepared: Prepared, wanted: str) -> Prepared:
     by_key = {job.key: job for job in prepared.jobs}
     needed = keys | {key for name in keys for key in by_key[name].after}
     jobs = tuple(job for job in prepared.jobs if job.key in needed)
-    return Prepared(prepared.plan, prepared.root, prepared.datasets, prepared.threats, jobs, trials)
+    return Prepared(prepared.plan, prepared.root, prepared.datasets, prepared.threats, jobs, trials, part=True)

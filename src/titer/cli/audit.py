@@ -56,8 +56,9 @@ def audit(
     else:
         made, source = load_plan(plan, changes)
     executor = choose(scheduler, workers, ca=tls_ca, cert=tls_cert, key=tls_key)
-    from titer.audit.driver import opened
+    from titer.audit.driver import check_folder, opened
 
+    check_folder(out)
     prepared = opened(made, data_root(data), only)
     if dry_run:
         _list(prepared)
@@ -90,12 +91,12 @@ def _finish(prepared: Prepared, out: Path, executor: object, source: str, plan_f
         report = run(
             prepared, out, executor, source=source, plan_file=plan_file, on_event=display  # type: ignore[arg-type]
         )  # fmt: skip
-    _print(report)
+    _print(report, whole=write)
     if write:
         data, page = written(report, out, source)
         click.echo(f"\nReport: {page}\nNumbers: {data}")
     if not write:
-        # One cell alone cannot judge the limits that speak of others; it can break one.
+        # One cell alone cannot prove a limit that speaks of others too; it can break one.
         return 1 if any(rule.status == "broken" for rule in report.limits.rules) else 0
     return 1 if report.passed is False else 0
 
@@ -129,7 +130,7 @@ def _row(cell: Cell) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _print(report: Report) -> None:
+def _print(report: Report, *, whole: bool = True) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -154,5 +155,5 @@ def _print(report: Report) -> None:
         measured = "" if rule.measured is None else f" (measured {bare(rule.measured, rule.unit)})"
         console.print(" ".join(filter(None, [f"{rule.status}: {rule.rule}{measured}.", rule.scope, rule.reason])))
     if not report.limits.rules:
-        console.print("no limits set: nothing was passed or failed")
+        console.print("no limits set: nothing was passed or failed" if whole else "no limit speaks of this cell")
     console.print(report.summary.headline.text)

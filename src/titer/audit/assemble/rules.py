@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from pydantic import BaseModel
+
 from titer.audit.assemble.cards import threat_names
-from titer.audit.jobs import Prepared
+from titer.audit.jobs import Prepared, Trial
 from titer.audit.limits import Radius, read_limit
 from titer.audit.report.schema import (
     ClassificationMetrics,
@@ -21,8 +23,9 @@ from titer.audit.report.schema import (
 )
 from titer.audit.results import CellResults, Results
 from titer.audit.subject import Threatened
+from titer.cases.dataset import Dataset
 from titer.cases.space import Space
-from titer.errors import PlanError, ThreatError
+from titer.errors import PlanError, ThreatError, did_you_mean
 
 _HEAD = re.compile(
     r"^\s*(?:(?P<bound>lower|upper) bound of\s+)?(?P<measure>[a-z_]+)\s*(?P<sign><=|>=|<|>)\s*"
@@ -156,6 +159,7 @@ def check_rules(prepared: Prepared) -> None:
         rule = FailIf.read(text)
         _known("a model", rule.model, names, text)
         spoken = [number for number, name in enumerate(names) if rule.model is None or _same(rule.model, name)]
+        spoken = _measured(rule, [(number, prepared.datasets[number]) for number in spoken])
         threats = [(prepared.datasets[number].space, each) for number in spoken for each in prepared.threats[number]]
         _known("a threat", rule.threat, [each.id for _, each in threats], text)
         threats = [(space, each) for space, each in threats if rule.threat is None or _same(rule.threat, each.id)]
@@ -163,8 +167,61 @@ def check_rules(prepared: Prepared) -> None:
         if not any(rule.means(each, radius, space) for space, each in threats for radius in each.radii):
             labels = dict.fromkeys(radius.label for _, each in threats for radius in each.radii)
             raise PlanError(
-                f"a limit of the plan ({', '.join(labels)})", repr(rule.limit), f"correct the rule {text!r}"
+                f"a rule about one of the plan's limits: {', '.join(labels)}",
+                f"'at {rule.limit}' in {text!r}",
+                "correct the rule, or add the limit to the threat",
             )
+
+
+def touched(prepared: Prepared) -> Prepared:
+    """The same with those rules alone that speak of a trial in it: for one cell that is run again."""
+    texts = []
+    for text in prepared.plan.fail_if:
+        rule = FailIf.read(text)
+        if any(_about(rule, prepared, trial) for trial in prepared.trials):
+            texts.append(text)
+    return replace(prepared, plan=prepared.plan.model_copy(update={"fail_if": tuple(texts)}))
+
+
+def _about(rule: FailIf, prepared: Prepared, trial: Trial) -> bool:
+    threat = prepared.threats[trial.subject][trial.threat]
+    wanted = (
+        not threat.attack(trial.attack).control if rule.attack is None else _same(rule.attack, trial.attack)
+    ) and (rule.model is None or _same(rule.model, prepared.subject(trial).name))
+    space = prepared.datasets[trial.subject].space
+    return wanted and rule.means(threat, threat.radii[trial.radius], space)
+
+
+def _measured(rule: FailIf, spoken: list[tuple[int, Dataset]]) -> list[int]:
+    """Those subjects whose report will have the measure; refuses a measure that none has, and numbers it cannot be."""
+    kept = [number for number, data in spoken if rule.field in _fields(data)]
+    if spoken and not kept:
+        _, data = spoken[0]
+        known = [word for word, field in measure_names().items() if field in _fields(data)]
+        raise PlanError(
+            f"a measure of {data.task} on {data.card.name}",
+            f"{rule.measure!r} in {rule.text!r}",
+            f"{did_you_mean(rule.measure, known)}measures are {', '.join(known)}",
+        )
+    if rule.field.startswith(("mae", "rmse")):
+        if rule.number < 0:
+            raise PlanError(f"a number of at least 0 for {rule.measure}", f"{rule.number:g}", "correct 'fail_if'")
+    elif rule.field == "accuracy_drop":
+        if not -100 <= rule.number <= 100:
+            raise PlanError("-100 to 100 points for accuracy_drop", f"{rule.number:g}", "correct 'fail_if'")
+    elif not 0 <= rule.number <= 1:
+        hint = f"write {rule.number / 100:g}, or {rule.number:g} %" if 1 < rule.number <= 100 else "correct 'fail_if'"
+        raise PlanError(f"a share of 0 to 1 for {rule.measure}", f"{rule.number:g} in {rule.text!r}", hint)
+    return kept
+
+
+def _fields(data: Dataset) -> set[str]:
+    """The measures that a report about these data has."""
+    block: type[BaseModel] = {"multilabel": MultiLabelMetrics, "regression": RegressionMetrics}.get(
+        data.task, ClassificationMetrics
+    )
+    sides = data.task != "classes" or bool(data.positive) or len(data.classes) == 2
+    return {name for name in block.model_fields if sides or not name.startswith(("auroc", "fnr", "fpr"))}
 
 
 def candidates(
