@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,15 +59,13 @@ def audit(
     if plan is None:
         raw = _proposed(asked, dataset, chosen.get("tolerance"))
     made = check_plan({**raw, **chosen, "data": spec, "model": asked})
-    prepared = opened(made, folder)
     in_memory = any(
         "object" in subject.model or str(subject.data.path).startswith("memory:") for subject in made.subjects
     )
     executor = choose("inline" if in_memory else None)
-    if out is not None:
-        return run(prepared, Path(out), executor)
-    with tempfile.TemporaryDirectory(prefix="titer-") as temporary:
-        return run(prepared, Path(temporary), executor)
+    with nullcontext(out) if out is not None else tempfile.TemporaryDirectory(prefix="titer-") as place:
+        results = Path(place)
+        return run(opened(made, folder, out=results), results, executor)
 
 
 def _mapping(plan: str | Path | Mapping[str, Any]) -> dict[str, Any]:

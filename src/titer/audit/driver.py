@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from titer.atomic import write_whole
+from titer.atomic import made_folder, write_whole
 from titer.audit.plan import Plan
 from titer.errors import StoreError
 
@@ -18,8 +18,13 @@ if TYPE_CHECKING:
     from titer.audit.run.executor import Executor
 
 
-def opened(plan: Plan, root: Path | None, only: str | None = None) -> Prepared:
-    """Everything a plan names, opened and found to fit; what cannot run is refused here."""
+def opened(plan: Plan, root: Path | None, only: str | None = None, out: Path | None = None) -> Prepared:
+    """Everything a plan names, opened and found to fit; what cannot run is refused here.
+
+    Arguments
+        root: folder of data sets. only: name of a cell. out: the folder that `run` will be given; a budget of queries
+            (`max_queries`) is then kept there, over all processes and all runs.
+    """
     from titer.audit.assemble.rules import check_rules, touched
     from titer.audit.jobs import only as restricted
     from titer.audit.jobs import prepare
@@ -27,7 +32,7 @@ def opened(plan: Plan, root: Path | None, only: str | None = None) -> Prepared:
     from titer.audit.traps import check_explanations
 
     check_explanations(plan.explain)
-    prepared = prepare(renamed(plan), root)
+    prepared = prepare(renamed(plan), root, out)
     check_rules(prepared)
     return prepared if only is None else touched(restricted(prepared, only))
 
@@ -72,11 +77,7 @@ def check_folder(out: Path) -> None:
 
 def folder(out: Path) -> Path:
     """The folder for results, made if it is not there."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError("a folder to write to", f"{out.name}: {error.strerror}", "choose another --out") from error
-    return out
+    return made_folder(out)
 
 
 def write(report: Report, out: Path, source: str = "") -> tuple[Path, Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import titer
 from titer.audit.limits import Radius
@@ -16,6 +16,10 @@ from titer.audit.subject import Threatened, read_dataset, read_threats, recipe_o
 from titer.cases.dataset import Dataset
 from titer.digest import digest, digest_code
 from titer.errors import ModelError, PlanError
+from titer.models.recipe import Recipe
+
+if TYPE_CHECKING:
+    from titer.models.model import Model
 
 # Part of every key, so that another version never takes old results for its own.
 _VERSION = titer.__version__
@@ -64,17 +68,24 @@ class Prepared:
         return self.threats[trial.subject][trial.threat].radii[trial.radius]
 
 
-def prepare(plan: Plan, root: Path | None) -> Prepared:
-    """Open everything a plan names and refuse what cannot run, before any work starts."""
+def prepare(plan: Plan, root: Path | None, out: Path | None = None) -> Prepared:
+    """Open everything a plan names and refuse what cannot run, before any work starts.
+
+    Arguments
+        root: folder of data sets. out: folder of the results, where the queries of endpoints are counted as well.
+    """
     datasets, threats = [], []
     jobs: dict[str, Job] = {}
     trials: list[Trial] = []
     for number, subject in enumerate(plan.subjects):
         dataset = read_dataset(subject, root)
-        threatened = _threats(subject, dataset)
+        _refuse_maps(dataset)
+        # Opened once: every question to an endpoint counts.
+        who = recipe_of(subject) or _own_model(subject, dataset, out)
+        threatened = _threats(subject, dataset, who)
         datasets.append(dataset)
         threats.append(threatened)
-        for trial, wanted in _subject_jobs(plan, number, dataset, threatened, root):
+        for trial, wanted in _subject_jobs(plan, number, dataset, who, threatened, root, out):
             jobs |= {job.key: job for job in wanted}
             trials.append(trial)
     _check_labels(threats)
@@ -106,8 +117,7 @@ def _check_cells(prepared: Prepared) -> None:
             raise PlanError("a name of its own for every cell", f"{name} twice", "rename a model or a label ('as')")
 
 
-def _threats(subject: Subject, dataset: Dataset) -> tuple[Threatened, ...]:
-    """The threats of a subject, checked against its model without training it."""
+def _refuse_maps(dataset: Dataset) -> None:
     if dataset.task == "segmentation":
         raise PlanError(
             "a task with one decision per case, which is what reports are about",
@@ -115,31 +125,52 @@ def _threats(subject: Subject, dataset: Dataset) -> tuple[Threatened, ...]:
             "attack maps in Python: titer.attacks.engine.run(attack, model, cases, threat, seed=...), whose outcome "
             "gives Dice through model.task.agreement",
         )
-    recipe = recipe_of(subject)
-    if recipe is not None:
-        if not recipe.fits(dataset):
+
+
+def _threats(subject: Subject, dataset: Dataset, who: Recipe | Model) -> tuple[Threatened, ...]:
+    """The threats of a subject, checked against its model without training it."""
+    if isinstance(who, Recipe):
+        if not who.fits(dataset):
             raise ModelError(
-                f"data that {recipe.name} can learn ({', '.join(recipe.kinds)})",
+                f"data that {who.name} can learn ({', '.join(who.kinds)})",
                 f"{dataset.card.name}: {dataset.space.kind}, task {dataset.task}",
                 "choose another reference model or data set",
             )
         task = task_of(dataset, subject)
         check_rule(rule_for(subject, dataset, own=False), task, access="gradients", probabilities=False)
         return read_threats(subject, dataset, task, "gradients")
-    model = _own_model(subject, dataset)
     if subject.threshold is not None:
         rule = rule_for(subject, dataset, own=True)
-        check_rule(rule, model.task, access=model.access, probabilities=model.gives_probabilities)
-    return read_threats(subject, dataset, model.task, model.access)
+        check_rule(rule, who.task, access=who.access, probabilities=who.gives_probabilities)
+    return read_threats(subject, dataset, who.task, who.access)
 
 
-def _own_model(subject: Subject, dataset: Dataset) -> Any:
+def ledger_of(subject: Subject, out: Path | None) -> Path | None:
+    """The file in which queries of a subject's endpoint are counted; None where there is no budget to keep.
+
+    Subjects that ask the same address share it.
+    """
+    address = subject.model.get("url")
+    if address is None or subject.model.get("max_queries") is None or out is None:
+        return None
+    return out / "queries" / digest(str(address))[:16]
+
+
+def _own_model(subject: Subject, dataset: Dataset, out: Path | None) -> Model:
+    from titer.atomic import made_folder
     from titer.audit.subject import OBJECTS
     from titer.models.averaged import FEW, steadied
     from titer.models.load import load_model
 
     held = subject.model.get("object")
-    model = OBJECTS[held] if held is not None else load_model(subject.model, dataset, tolerance=subject.tolerance)
+    ledger = ledger_of(subject, out)
+    if ledger is not None:
+        made_folder(ledger.parent)
+    model = (
+        OBJECTS[held]
+        if held is not None
+        else load_model(subject.model, dataset, tolerance=subject.tolerance, ledger=ledger)
+    )
     if model.space.shape != dataset.space.shape:
         raise ModelError(
             f"a model for cases of shape {list(dataset.space.shape)}",
@@ -152,7 +183,13 @@ def _own_model(subject: Subject, dataset: Dataset) -> Any:
 
 
 def _subject_jobs(
-    plan: Plan, number: int, dataset: Dataset, threats: tuple[Threatened, ...], root: Path | None
+    plan: Plan,
+    number: int,
+    dataset: Dataset,
+    who: Recipe | Model,
+    threats: tuple[Threatened, ...],
+    root: Path | None,
+    out: Path | None,
 ) -> Iterator[tuple[Trial, list[Job]]]:
     from titer.attacks.engine import run as engine
     from titer.audit import work
@@ -161,28 +198,29 @@ def _subject_jobs(
     from titer.models.training import train, training_key
 
     subject = plan.subjects[number]
-    recipe = recipe_of(subject)
+    here, ledger = isinstance(who, Recipe), ledger_of(subject, out)
     for seed in plan.seeds:
-        checked = split_of(subject, dataset, seed, recipe is not None)
+        checked = split_of(subject, dataset, seed, here)
         shared = {
             "subject": subject.model_dump(mode="json"),
             "root": None if root is None else str(root),
             "dataset_digest": dataset.digest,
             "seed": seed,
+            "ledger": None if ledger is None else str(ledger.absolute()),
         }
         base = [dataset.digest, checked.split.digest, seed]
         before: list[Job] = []
-        if recipe is not None:
-            identity = training_key(recipe, dataset, checked.split, seed=seed, epochs=subject.model.get("epochs"))
-            made_by = digest_code(type(recipe), train, from_bytes, work.clean)
+        if isinstance(who, Recipe):
+            identity = training_key(who, dataset, checked.split, seed=seed, epochs=subject.model.get("epochs"))
+            made_by = digest_code(type(who), train, from_bytes, work.clean)
             key = digest(["train", _VERSION, identity, subject.tolerance, made_by])
             before.append(Job(key, "titer.audit.work:train", shared, (), f"{subject.name}: train, trial {seed}"))
         else:
-            model = _own_model(subject, dataset)
-            identity, made_by = model.digest, digest_code(type(model), load_model, work.clean)
+            inside = getattr(who, "inner", who)
+            identity, made_by = who.digest, digest_code(type(who), type(inside), load_model, work.clean)
         trained = tuple(job.key for job in before)
         source = {**shared, "train": trained[0] if trained else None}
-        rule = rule_for(subject, dataset, own=recipe is None)
+        rule = rule_for(subject, dataset, own=not here)
         question = ["clean", base, identity, rule, subject.data.cases, subject.tolerance]
         asked = digest([_VERSION, question, made_by])
         before.append(Job(asked, "titer.audit.work:clean", source, trained, f"{subject.name}: clean, trial {seed}"))

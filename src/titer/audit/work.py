@@ -178,7 +178,9 @@ def _model(payload: Payload, inputs: Inputs) -> Model:
         return steadied(OBJECTS[held], dataset.cases.inputs[:FEW])
     from titer.models.load import load_model
 
-    return steadied(load_model(subject.model, dataset, tolerance=subject.tolerance), dataset.cases.inputs[:FEW])
+    ledger = None if payload.get("ledger") is None else Path(payload["ledger"])
+    loaded = load_model(subject.model, dataset, tolerance=subject.tolerance, ledger=ledger)
+    return steadied(loaded, dataset.cases.inputs[:FEW])
 
 
 def _renamed(model: Model, subject: Subject, task: Task) -> Model:

@@ -59,7 +59,8 @@ def audit(
     from titer.audit.driver import check_folder, opened
 
     check_folder(out)
-    prepared = opened(made, data_root(data), only)
+    # A dry run leaves nothing behind; it counts its few questions where an audit has begun.
+    prepared = opened(made, data_root(data), only, None if dry_run and not out.is_dir() else out)
     if dry_run:
         _list(prepared)
         return 0

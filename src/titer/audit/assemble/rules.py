@@ -217,9 +217,8 @@ def _measured(rule: FailIf, spoken: list[tuple[int, Dataset]]) -> list[int]:
 
 def _fields(data: Dataset) -> set[str]:
     """The measures that a report about these data has."""
-    block: type[BaseModel] = {"multilabel": MultiLabelMetrics, "regression": RegressionMetrics}.get(
-        data.task, ClassificationMetrics
-    )
+    blocks: dict[str, type[BaseModel]] = {"multilabel": MultiLabelMetrics, "regression": RegressionMetrics}
+    block = blocks.get(data.task, ClassificationMetrics)
     sides = data.task != "classes" or bool(data.positive) or len(data.classes) == 2
     return {name for name in block.model_fields if sides or not name.startswith(("auroc", "fnr", "fpr"))}
 

@@ -84,7 +84,10 @@ class ModelSpec(BaseModel):
     rate: float | None = Field(None, description="url: requests per second.")
     timeout: float = Field(30.0, description="url: seconds for one request.")
     retries: int = Field(4, description="url: attempts after the first.")
-    max_queries: int | None = Field(None, description="url: most cases that one process may send, repeats included.")
+    max_queries: int | None = Field(
+        None,
+        description="url: most cases that an audit may send, in all processes and resumed runs, repeats included.",
+    )
     max_bytes: int = Field(64 * 2**20, description="url: largest answer.")
     ca: Path | None = Field(None, description="url: file of certificates to trust.")
     plain_http: bool = Field(False, description="url: allow http:// to another machine, without a token.")
