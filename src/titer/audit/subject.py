@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
@@ -134,7 +134,8 @@ def build(kind: type[Any], settings: Mapping[str, Any], where: str) -> Any:
             raise PlanError(
                 f"a setting of {kind.__name__} in {where}", repr(key), f"{hint}known: {', '.join(known) or 'none'}"
             )
-    declared = get_type_hints(kind.__init__)
+    # Of a dataclass each field is read where it was declared, which may be another module than the method's.
+    declared = get_type_hints(kind if is_dataclass(kind) else kind.__init__)
     plain = {key: _of_kind(key, value, declared.get(key, Any), where) for key, value in settings.items()}
     try:
         return kind(**plain)
