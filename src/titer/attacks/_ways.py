@@ -63,4 +63,4 @@ def assigned(problem: Problem, known: Sequence[Way]) -> Int[Tensor, " n"]:
 def minibatches(rng: CaseRandom, size: int, epoch: int) -> Iterator[Tensor]:
     """Row numbers of all cases in pieces of `size`, in an order that each epoch draws anew."""
     order = rng.uniform((1,), draw=2 * epoch, dtype=torch.float64).flatten().argsort(stable=True)
-    yield from order.split(size)
+    yield from torch.split(order, size)

@@ -167,7 +167,7 @@ class _Trial:
 
     def learn(self, pool: Batch) -> Attack:
         problem = self._problem(pool, np.full(len(pool), self.threat.limit))
-        pieces = torch.arange(len(pool)).split(_PIECE)
+        pieces = torch.split(torch.arange(len(pool)), _PIECE)
         clean = torch.cat([self._clean(problem.rows(rows)) for rows in pieces])
         return self.attack.learn(_theirs(problem, clean), CaseRandom.of(self.seed, pool.ids))
 

@@ -136,7 +136,7 @@ def _felt(problem: Problem, params: Tensor, gradient: Tensor) -> Tensor:
 
 def _worth(problem: Problem, unit: Tensor, size: int) -> tuple[int, float]:
     """How many of the pool a perturbation fools, and by how much in the mean, to decide between equals."""
-    pieces = torch.arange(len(problem)).split(size)
+    pieces = torch.split(torch.arange(len(problem)), size)
     parts = [problem.rows(rows) for rows in pieces]
     gained = torch.cat([part.advantage(part.scores(_applied(part, unit))) for part in parts])
     return int((gained > 0).sum()), float(gained.mean())
