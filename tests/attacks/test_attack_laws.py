@@ -13,7 +13,13 @@ from titer.threats.changes.additive import Additive
 from titer.threats.changes.lowpass import LowPass
 
 # Fewer steps than the defaults, so that the laws stay quick; attacks that are not named here run as they are.
-QUICK = {"pgd": {"steps": 3}, "square": {"queries": 30}, "random_search": {"queries": 4}, "universal": {"epochs": 1}}
+QUICK = {
+    "pgd": {"steps": 3},
+    "square": {"queries": 30},
+    "random_search": {"queries": 4},
+    "universal": {"epochs": 1},
+    "patch": {"epochs": 1},
+}
 VARIANTS = [
     PGD(steps=4, restarts=3, losses=("target", "dlr"), momentum=0.9),
     PGD(steps=4, early_exit=True),

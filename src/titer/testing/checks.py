@@ -21,6 +21,7 @@ from titer.threats.change import Change
 from titer.threats.changes.additive import Additive
 from titer.threats.changes.embedding import Embedding
 from titer.threats.changes.lowpass import LowPass
+from titer.threats.changes.patch import Patch
 from titer.threats.changes.substitution import Substitution
 from titer.threats.threat import ThreatModel
 
@@ -41,6 +42,9 @@ _GROUND: tuple[tuple[str, Change, float], ...] = (
     ("signal", LowPass("linf"), 0.1),
     ("tokens", Embedding("l2"), 0.5),
     ("tokens", Substitution(), 2.0),
+    ("image", Patch(), 0.4),
+    ("image", Patch("square", "area"), 0.3),
+    ("signal", Patch(), 0.5),
 )
 _ANSWERS: tuple[models.Answer, ...] = ("classes", "two classes", "binary", "multilabel", "regression", "anomaly")
 
