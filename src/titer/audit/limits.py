@@ -27,11 +27,12 @@ class Radius:
     unit: str
 
 
-def read_limit(raw: Any, space: Space, *, counted: bool) -> Radius:
+def read_limit(raw: Any, space: Space, *, counted: bool, unit: str | None = None) -> Radius:
     """A limit in the unit of the space, or a count of values or words (a share in % is rounded to whole values).
 
     Arguments
         raw: number or text. counted: whether the change counts values (L0, words) instead of measuring them.
+        unit: what the change measures, if not the space's own unit; a share ("of the area") may be given in % too.
     """
     text = f"{raw:g}" if isinstance(raw, (int, float)) and not isinstance(raw, bool) else str(raw)
     match = _FORM.match(text)
@@ -50,7 +51,9 @@ def read_limit(raw: Any, space: Space, *, counted: bool) -> Radius:
         if written not in ("", "embedding"):
             raise ThreatError("a length in the embedding, without unit", repr(raw), "correct it in 'limits'")
         return Radius(value, text.split()[0], "embedding")
-    unit = space.radius_unit
+    unit = space.radius_unit if unit is None else unit
+    if written == "%" and unit.startswith("of "):
+        return Radius(value / 100, text.strip(), unit)
     if written and written.casefold() != unit.casefold():
         raise ThreatError(f"a limit in {unit}", repr(raw), "convert it, or leave the unit out")
     label = text[: len(text) - len(written)].strip() if written else text

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -144,9 +144,9 @@ def read_threats(subject: Subject, dataset: Dataset, task: Task, access: Access)
     for spec in subject.threats:
         settings = {**spec.options, **({"norm": spec.norm} if spec.norm else {})}
         change: Change = build(CHANGES.find(spec.change), settings, f"threat {spec.change}")
-        counted = change.counts
-        radii = sorted({read_limit(raw, dataset.space, counted=counted) for raw in spec.limits}, key=lambda r: r.value)
-        main = radii[len(radii) // 2] if spec.main is None else read_limit(spec.main, dataset.space, counted=counted)
+        read = partial(read_limit, space=dataset.space, counted=change.counts, unit=change.unit(dataset.space))
+        radii = sorted({read(raw) for raw in spec.limits}, key=lambda r: r.value)
+        main = radii[len(radii) // 2] if spec.main is None else read(spec.main)
         if main.value not in [radius.value for radius in radii]:
             raise PlanError(f"a main limit among {[r.label for r in radii]}", main.label, "correct 'main'")
         attacks = read_attacks(spec.attacks if spec.attacks is not None else subject.attacks)

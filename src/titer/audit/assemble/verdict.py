@@ -138,7 +138,7 @@ def _same_limit(wanted: str, label: str, value: float, unit: str, space: Space) 
     if wanted == label:
         return True
     try:
-        read = read_limit(wanted, space, counted=unit in ("values", "words", "features"))
+        read = read_limit(wanted, space, counted=unit in ("values", "words", "features"), unit=unit)
     except ThreatError:
         return False
     return abs(read.value - value) <= 1e-9 * max(1.0, value)
