@@ -120,7 +120,7 @@ def test_a_constant_model_is_never_fooled(kind: Any) -> None:
 
 
 @pytest.mark.parametrize("goal", ["raise", "lower"])
-def test_unseen_cases_of_a_trained_network_move_far_more_than_by_noise_and_half_as_far_as_alone(goal: Any) -> None:
+def test_unseen_cases_of_a_trained_network_move_ten_times_as_far_as_by_noise_and_less_far_than_alone(goal: Any) -> None:
     model, pool, unseen = chest()
     threat = ThreatModel(Additive(), 4 / 255, goal=Goal(goal))
     learned = learn(Universal(epochs=3), model, pool.take(range(200)), threat, seed="s")
@@ -131,7 +131,7 @@ def test_unseen_cases_of_a_trained_network_move_far_more_than_by_noise_and_half_
         shift = outcome.scores - outcome.clean_scores
         moved.append(abs(float((shift[:, 1] - shift[:, 0]).mean())))
     assert moved[0] >= 10 * moved[1]
-    assert moved[0] >= 0.4 * moved[2]
+    assert 0.2 * moved[2] <= moved[0] <= moved[2]
 
 
 def test_smooth_changes_can_be_universal_and_others_not() -> None:

@@ -49,7 +49,7 @@ class AdversarialPatch(LearningAttack):
     True
     """
 
-    epochs: int = 15
+    epochs: int = 30
     batch: int = 32
     rate: float = 0.1
     smallest: float = 0.7
