@@ -26,10 +26,12 @@ QUICK: dict[str, dict[str, Any]] = {
     "fmn": {"steps": 2},
     "greedy": {"queries": 30},
     "grid": {"points": 3},
+    "patch": {"epochs": 1},
     "pgd": {"steps": 3},
     "random_search": {"queries": 4},
     "sigma_zero": {"steps": 5, "losses": ("target", "target2"), "refine": 2},
     "square": {"queries": 30},
+    "universal": {"epochs": 1},
 }
 VARIANTS = [
     PGD(steps=4, restarts=3, losses=("target", "dlr"), momentum=0.9),

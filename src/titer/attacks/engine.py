@@ -1,4 +1,4 @@
-"""The engine: runs a search, then applies, measures and judges what it found."""
+"""The engine: teaches attacks that learn, runs a search, then applies, measures and judges what it found."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from titer.attacks._rows import lanes
-from titer.attacks.attack import Attack
+from titer.attacks.attack import Attack, untaught
 from titer.attacks.problem import Meter, Problem
 from titer.cases.case import Array, Batch
 from titer.errors import AttackError, ThreatError
@@ -25,6 +25,8 @@ from titer.threats.threat import ThreatModel
 
 # A cost may pass its limit, and a value its range, by this part of it: what float32 cannot tell apart.
 _SLACK = 1e-6
+# Cases of a pool that are asked about at once.
+_PIECE = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +92,8 @@ def run(
     >>> bool(outcome.fooled.all())
     True
     """
+    if attack.learns:
+        raise untaught(attack)
     _check_pair(attack, model, batch, threat)
     per_case = np.full(len(batch), threat.limit) if limits is None else np.asarray(limits, dtype=np.float64)
     if per_case.shape != (len(batch),) or not np.isfinite(per_case).all() or (per_case < 0).any():
@@ -105,6 +109,46 @@ def run(
     return _join(pieces, model, batch)
 
 
+def learn(
+    attack: Attack, model: Model, pool: Batch, threat: ThreatModel, *, seed: str, choices: Array | None = None
+) -> Attack:
+    """Teach an attack that learns on a pool of cases; what comes back is run on other cases as any attack is.
+
+    Arguments
+        attack: an attack whose class says `learns`.
+        model, pool, threat: against what, from which cases and under which rules it learns. The model may be a
+            stand-in for the one that is attacked afterwards: what was learned is applied without asking.
+        seed, choices: as in `run`.
+
+    Nothing in the pool is judged and nothing is reported of it, so keep the cases of the pool apart from those that
+    are attacked. The threat's limit of questions holds for each case of the pool. The order of the pool has no
+    influence; model and global random state are as before when this returns.
+
+    >>> import titer.testing.models as examples
+    >>> from titer.attacks.universal import Universal
+    >>> from titer.threats.changes.additive import Additive
+    >>> model, batch = examples.linear(features=4, cases=40)
+    >>> threat = ThreatModel(Additive("linf"), 1.0)
+    >>> learned = learn(Universal(), model, batch.take(range(20)), threat, seed="docs")
+    >>> outcome = run(learned, model, batch.take(range(20, 40)), threat, seed="docs")
+    >>> learned.learns, int(outcome.queries.sum()), float(outcome.fooled.mean()) > 0.3
+    (False, 0, True)
+    """
+    if not len(pool):
+        raise AttackError(f"cases for {attack.name} to learn from", "an empty pool", "give it cases, none of the test")
+    _check_pair(attack, model, pool, threat)
+    order = np.argsort(np.asarray(pool.ids), kind="stable")
+    with model.ready(), _undisturbed(seed):
+        taught = _Trial(attack, model, threat, seed, choices).learn(pool.take(order))
+    if taught.learns:
+        raise AttackError(
+            f"an attack that is done with learning from {attack.name}",
+            f"{taught.name}, which learns",
+            "correct 'learn'",
+        )
+    return taught
+
+
 @dataclass(frozen=True, eq=False)
 class _Trial:
     """Who searches, against what, under which rules: the same for every piece of the batch."""
@@ -118,19 +162,22 @@ class _Trial:
     def run(self, batch: Batch, limits: Array) -> dict[str, Any]:
         problem = self._problem(batch, limits)
         judge = replace(problem, model=self.model.judging())
+        clean = self._clean(problem, batch)
+        before = clean if judge.model is problem.model else self._clean(judge, batch)
+        params = self.attack.search(_theirs(problem, clean), CaseRandom.of(self.seed, batch.ids)).detach()
+        return self._judge(judge, params, batch, limits, before.double().cpu().numpy())
+
+    def learn(self, pool: Batch) -> Attack:
+        problem = self._problem(pool, np.full(len(pool), self.threat.limit))
+        pieces = torch.split(torch.arange(len(pool)), _PIECE)
+        clean = torch.cat([self._clean(problem.rows(rows), pool.take(rows.numpy())) for rows in pieces])
+        return self.attack.learn(_theirs(problem, clean), CaseRandom.of(self.seed, pool.ids))
+
+    def _clean(self, problem: Problem, batch: Batch) -> Tensor:
         with torch.no_grad():
             clean = problem.ask(problem.nothing())[0]
-            before = clean if judge.model is problem.model else judge.ask(judge.nothing())[0]
         self.model.task.check(clean.double().cpu().numpy(), batch.targets)
-        # The attack works on copies: whatever it does to them, the judge has its own.
-        theirs = replace(
-            problem,
-            inputs=problem.inputs.clone(),
-            field=replace(problem.field, clean=problem.field.clean.clone()),
-            clean=problem.seen(clean).clone(),
-        )
-        params = self.attack.search(theirs, CaseRandom.of(self.seed, batch.ids)).detach()
-        return self._judge(judge, params, batch, limits, before.double().cpu().numpy())
+        return clean
 
     def _problem(self, batch: Batch, limits: Array) -> Problem:
         model, threat = self.model, self.threat
@@ -191,6 +238,16 @@ class _Trial:
             "broken": seen.broken.numpy() / np.maximum(passes, 1),
             "violated": violated,
         }
+
+
+def _theirs(problem: Problem, clean: Tensor) -> Problem:
+    """The problem as the attack gets it, on copies: whatever it does to them, the judge has its own."""
+    return replace(
+        problem,
+        inputs=problem.inputs.clone(),
+        field=replace(problem.field, clean=problem.field.clean.clone()),
+        clean=problem.seen(clean).clone(),
+    )
 
 
 @contextmanager

@@ -151,3 +151,8 @@ def strongest(cells: Sequence[CellResults]) -> CellResults:
 def attacks_only(cells: Sequence[CellResults]) -> list[CellResults]:
     """Cells that are no controls."""
     return [cell for cell in cells if not cell.control]
+
+
+def one_by_one(cells: Sequence[CellResults]) -> list[CellResults]:
+    """Attacks that are made for each case; what one change for all cases cannot reach says nothing about a search."""
+    return [cell for cell in attacks_only(cells) if not search_of(cell).learns]
