@@ -19,6 +19,7 @@ from titer.attacks.problem import Meter, Problem
 from titer.cases.case import Array, Batch
 from titer.errors import AttackError, ThreatError
 from titer.models.model import Model, allows, no_scores, to_tensor
+from titer.models.prepare import prepared
 from titer.threats.change import Field
 from titer.threats.random import CaseRandom
 from titer.threats.threat import ThreatModel
@@ -80,7 +81,8 @@ def run(
         size: cases that are worked on at once; has no influence on the result.
         progress: called with the number of cases finished.
 
-    The model, its gradients and all global random state are as before when this returns. A proposal that breaks
+    Torch models are searched in a quicker form where there is one (`titer.models.prepare`) and judged as they are. The
+    model, its gradients and all global random state are as before when this returns. A proposal that breaks
     the limit, the mask or the space is discarded and counted in `violated`. Where doing nothing already fools the
     model, the attacker does nothing rather than worse (controls excepted).
 
@@ -164,14 +166,37 @@ class _Trial:
         judge = replace(problem, model=self.model.judging())
         clean = self._clean(problem, batch)
         before = clean if judge.model is problem.model else self._clean(judge, batch)
-        params = self.attack.search(_theirs(problem, clean), CaseRandom.of(self.seed, batch.ids)).detach()
+        rng = CaseRandom.of(self.seed, batch.ids)
+        theirs = replace(_theirs(problem, clean), model=self._quick())
+        params = self.attack.search(theirs, rng).detach()
+        if theirs.model is not problem.model and self.attack.minimal:
+            params = self._recheck(problem, theirs, params, clean, rng)
         return self._judge(judge, params, batch, limits, before.double().cpu().numpy())
 
     def learn(self, pool: Batch) -> Attack:
         problem = self._problem(pool, np.full(len(pool), self.threat.limit))
         pieces = torch.split(torch.arange(len(pool)), _PIECE)
         clean = torch.cat([self._clean(problem.rows(rows), pool.take(rows.numpy())) for rows in pieces])
-        return self.attack.learn(_theirs(problem, clean), CaseRandom.of(self.seed, pool.ids))
+        theirs = replace(_theirs(problem, clean), model=self._quick())
+        return self.attack.learn(theirs, CaseRandom.of(self.seed, pool.ids))
+
+    def _quick(self) -> Model:
+        """The model that is searched: its quicker form, unless a search along the border could not be repeated."""
+        search = self.attack
+        if search.minimal and (search.needs != "gradients" or self.threat.queries is not None):
+            return self.model
+        return prepared(self.model)
+
+    def _recheck(self, problem: Problem, theirs: Problem, params: Tensor, clean: Tensor, rng: CaseRandom) -> Tensor:
+        """Cases that stand so near the border that only the quicker form is fooled are searched on the model itself."""
+        with torch.no_grad():
+            claimed = theirs.advantage(theirs.ask(params)[0]) > 0
+            fooled = problem.advantage(problem.ask(params)[0]) > 0
+        rows = (claimed & ~fooled).nonzero()[:, 0]
+        if not len(rows):
+            return params
+        again = self.attack.search(_theirs(problem.rows(rows), clean[rows]), rng.rows(rows)).detach()
+        return params.index_copy(0, rows, again)
 
     def _clean(self, problem: Problem, batch: Batch) -> Tensor:
         with torch.no_grad():

@@ -78,6 +78,8 @@ class Additive(SmoothChange):
         with torch.no_grad():
             # A sum can round away from the clean value, further than the parameters say; then its neighbor is taken.
             past = (moved - field.clean).abs() > params.abs()
+            if not bool(past.any()):
+                return moved
             back = torch.where(past, torch.nextafter(moved, field.clean) - moved, torch.zeros_like(moved))
         return moved + back
 
