@@ -29,11 +29,11 @@ class Meter:
         self.broken = torch.zeros(count, dtype=torch.int64)
 
     def watch(self, rows: Tensor, gradient: Tensor) -> None:
-        """Remember gradients that are identically zero, or not numbers."""
+        """Remember gradients that are identically zero, or not numbers; a case may stand in several rows."""
         largest = gradient.flatten(1).abs().amax(dim=1).cpu()
-        self.passes[rows] += 1
-        self.flat[rows] += largest == 0
-        self.broken[rows] += ~torch.isfinite(largest)
+        self.passes.index_add_(0, rows, torch.ones_like(rows))
+        self.flat.index_add_(0, rows, (largest == 0).to(torch.int64))
+        self.broken.index_add_(0, rows, (~torch.isfinite(largest)).to(torch.int64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +85,7 @@ class Problem:
         return self.change
 
     def rows(self, index: Tensor) -> Problem:
-        """The same problem on fewer cases: attacks drop cases that are already fooled."""
+        """The same problem on fewer cases, as attacks drop those already fooled; a row may repeat, to ask it more at once."""
         return replace(
             self,
             inputs=self.inputs[index],
@@ -244,14 +244,15 @@ class Problem:
         return seen
 
     def _spend(self, count: int) -> None:
-        asked = self.meter.queries[self.index] + count
-        if self.budget is not None and len(asked) and int(asked.max()) > self.budget:
+        # A case that stands in several rows is asked about several times.
+        asked = self.meter.queries.index_add(0, self.index, torch.full_like(self.index, count))
+        if self.budget is not None and len(self) and int(asked[self.index].max()) > self.budget:
             raise BudgetError(
                 f"at most {self.budget} questions per case",
-                str(int(asked.max())),
+                str(int(asked[self.index].max())),
                 "lower the attack's steps or queries",
             )
-        self.meter.queries[self.index] = asked
+        self.meter.queries.copy_(asked)
 
 
 @dataclass(eq=False)
