@@ -13,7 +13,15 @@ from titer.threats.changes.additive import Additive
 from titer.threats.changes.lowpass import LowPass
 
 # Fewer steps than the defaults, so that the laws stay quick; attacks that are not named here run as they are.
-QUICK = {"pgd": {"steps": 3}, "square": {"queries": 30}, "random_search": {"queries": 4}}
+QUICK = {
+    "boundary": {"queries": 25},
+    "hopskipjump": {"queries": 40, "draws": 8},
+    "nes": {"queries": 21, "pairs": 3},
+    "pgd": {"steps": 3},
+    "random_search": {"queries": 4},
+    "simba": {"queries": 20},
+    "square": {"queries": 30},
+}
 VARIANTS = [
     PGD(steps=4, restarts=3, losses=("target", "dlr"), momentum=0.9),
     PGD(steps=4, early_exit=True),
