@@ -34,18 +34,21 @@ class Border:
 
     Arguments
         purse: questions and the best inside the limit. params, cost: the nearest that fool.
+        right: cases that the model decides right as they are.
         closest: whether cases go on after the limit is kept, to come as near as their questions allow.
     """
 
     purse: Purse
     params: Tensor
     cost: Float[Tensor, " n"]
+    right: Bool[Tensor, " n"]
     closest: bool
 
     @classmethod
     def of(cls, problem: Problem, queries: int, closest: bool) -> Border:
         cost = torch.full((len(problem),), torch.inf, dtype=torch.float64)
-        return cls(Purse.of(problem, queries), problem.nothing(), cost, closest)
+        right = problem.advantage(problem.clean) <= 0
+        return cls(Purse.of(problem, queries), problem.nothing(), cost, right, closest)
 
     @property
     def change(self) -> Additive:
@@ -60,10 +63,8 @@ class Border:
 
     def look(self, rows: Int[Tensor, " m"], params: Tensor) -> Bool[Tensor, " m"]:
         """Whether these parameters fool; what is nearer than all before is kept."""
-        purse = self.purse
-        value = purse.offer(rows, params) if not self.closest else purse.value(rows, params)
+        value, cost = self.purse.offer(rows, params)
         fooled = value > 0
-        cost = purse.cost(rows, params)
         nearer = fooled & (cost < self.cost[rows])
         self.params = self.params.index_copy(0, rows[nearer], params[nearer])
         self.cost = self.cost.index_copy(0, rows[nearer], cost[nearer])
@@ -120,15 +121,16 @@ class Border:
 
     def found(self) -> Tensor:
         """The nearest that fools where the limit allows it, otherwise the best inside the limit."""
-        everyone = torch.arange(len(self.cost))
-        kept = column((self.cost <= self.purse.limit(everyone)).double(), self.params) != 0
+        kept = self._kept().reshape(-1, *[1] * (self.params.dim() - 1))
         return torch.where(kept, self.params, self.purse.best.params)
 
     def _wanting(self, questions: int) -> Bool[Tensor, " n"]:
-        settled = torch.zeros(len(self.cost), dtype=torch.bool)
-        if not self.closest:
-            settled = self.cost <= self.purse.limit(torch.arange(len(self.cost)))
-        return (self.purse.left >= questions) & ~settled & (self.purse.problem.advantage(self.purse.problem.clean) <= 0)
+        wanting = self.right & (self.purse.left >= questions)
+        return wanting if self.closest else wanting & ~self._kept()
+
+    def _kept(self) -> Bool[Tensor, " n"]:
+        """Whether what fools keeps the limit."""
+        return self.cost <= self.purse.limit(torch.arange(len(self.cost)))
 
     def _toward(self, rows: Int[Tensor, " m"], values: Tensor) -> Tensor:
         """Parameters that turn a case into these values, as far as mask and range let it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from titer.attacks.problem import Best, Problem
@@ -38,36 +38,35 @@ class Purse:
 
     def able(self, questions: int = 1) -> Int[Tensor, " m"]:
         """The cases not fooled yet that can pay for so many questions."""
-        return (~self.best.fooled & (self.left >= questions)).nonzero()[:, 0]
+        able: Tensor = ~self.best.fooled & (self.left >= questions)
+        return able.nonzero()[:, 0]
 
     def value(self, rows: Int[Tensor, " m"], params: Tensor) -> Float[Tensor, " m"]:
         """The attacker's margin, one question for each row; a case may stand in several."""
         if not len(rows):
             return torch.zeros(0, dtype=torch.float64)
         part = self.problem.rows(rows)
-        value = part.advantage(part.scores(params))
+        value: Tensor = part.advantage(part.scores(params))
         self.left = self.left - torch.bincount(rows, minlength=len(self.left))
         return value
 
-    def offer(self, rows: Int[Tensor, " m"], params: Tensor) -> Float[Tensor, " m"]:
-        """The margin, and what is better than all before is kept if the limit allows it; every case once."""
-        value = self.value(rows, params)
-        inside = self.inside(rows, params)
+    def offer(self, rows: Int[Tensor, " m"], params: Tensor) -> tuple[Float[Tensor, " m"], Float[Tensor, " m"]]:
+        """Margin and cost, each case once; what is better than all before is kept if the limit allows it."""
+        value, cost = self.value(rows, params), self.cost(rows, params)
+        inside = cost <= self.limit(rows)
         self.best.offer(params[inside], value[inside], rows[inside])
-        return value
+        return value, cost
 
     def cost(self, rows: Int[Tensor, " m"], params: Tensor) -> Float[Tensor, " m"]:
         """What these parameters cost, in float64 as the engine compares it."""
         problem = self.problem
-        return problem.change.cost(problem.field.rows(rows), params).double()
-
-    def inside(self, rows: Int[Tensor, " m"], params: Tensor) -> Bool[Tensor, " m"]:
-        """Whether they keep the limit."""
-        return self.cost(rows, params) <= self.limit(rows)
+        paid: Tensor = problem.change.cost(problem.field.rows(rows), params).double()
+        return paid
 
     def limit(self, rows: Int[Tensor, " m"]) -> Float[Tensor, " m"]:
         """The largest cost that counts as within the limit."""
-        return self.problem.limit[rows].double() * (1 + _SLACK)
+        most: Tensor = self.problem.limit[rows].double() * (1 + _SLACK)
+        return most
 
     def together(self, rows: int) -> int:
         """Draws per case that make one question of reasonable size."""

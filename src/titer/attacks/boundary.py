@@ -32,8 +32,8 @@ class Boundary(Attack):
     """Steps aside on the sphere around the clean case, and a little nearer to it, kept while the decision stays wrong.
 
     From d, which fools: d' = (1 - b) |d| (d + a |d| u) / |d + a |d| u| with u a random unit vector, kept if it fools.
-    After each answer, b grows or shrinks so that a quarter of the steps succeed; every `every`-th time the step aside is
-    asked about on its own, and a follows so that half of those succeed. It needs nothing but decisions and few
+    After each answer, b grows or shrinks so that a quarter of the steps succeed; every `every`-th time the step aside
+    is asked about on its own, and a follows so that half of those succeed. It needs nothing but decisions and few
     assumptions about the border, and many questions. All cases go at once; each stops when the limit is kept or its
     questions are used up.
 

@@ -30,11 +30,12 @@ _REACH = 1e-3
 class HopSkipJump(Attack):
     """Feels out the slope of the border by asking for decisions around a point on it, leaps along it, returns to it.
 
-    In turn t, with d_t on the border at distance D: v = sum over B random u of (s - mean s) u, where s is +1 if d_t + r u
-    fools and -1 if not, B = draws * sqrt(t); then d = d_t + D / sqrt(t) * steepest(v), the step halved until d fools;
-    then bisection from d toward the clean case. In L-infinity u is uniform in a cube and bisection cuts off, in L2 u is
-    on a sphere and bisection scales. All cases go at once; each stops when the limit is kept or its questions are used
-    up. What is seen need not be a class: any decision of the task will do, for a regression its number.
+    In turn t, with d_t on the border at distance D: v = sum over B random u of (s - mean s) u, where s is +1 if
+    d_t + r u fools and -1 if not, B = draws * sqrt(t); then d = d_t + D / sqrt(t) * steepest(v), the step halved until
+    d fools; then bisection from d toward the clean case. In L-infinity u is uniform in a cube and bisection cuts off,
+    in L2 u is on a sphere and bisection scales. All cases go at once; each stops when the limit is kept or its
+    questions are used up. What is seen need not be a class: any decision of the task will do, for a regression its
+    number.
 
     Source: Chen, Jordan, Wainwright 2020 (arXiv 1904.02144). Different from it: within the limit, a step from the clean
     case along v is tried too, which costs one question and is exact where the border is flat; the first bisection
@@ -113,7 +114,7 @@ class HopSkipJump(Attack):
             points = torch.cat([params[who] + lot * field_.scale for who, lot in zip(asking, lots, strict=True)])
             signs = torch.where(purse.value(rows[torch.cat(asking)], points) > 0, 1.0, -1.0)
             # Added up one by one in the order of the draws: the same bits however many were asked together.
-            for lot, who, sign in zip(lots, asking, signs.split([len(who) for who in asking]), strict=True):
+            for lot, who, sign in zip(lots, asking, torch.split(signs, [len(who) for who in asking]), strict=True):
                 pull = pull.index_add(0, who, lot * column(sign, lot))
                 drift = drift.index_add(0, who, lot)
                 tilt = tilt.index_add(0, who, sign.to(tilt.dtype))

@@ -26,9 +26,9 @@ class NES(Attack):
     limit; then d <- project(d + rate * limit * steepest(g)), with rates that shrink evenly from 1 to 1 / steps and
     momentum on g. All questions of one estimate are asked at once. Fooled cases leave.
 
-    Source: Ilyas et al. 2018 (arXiv 1804.08598), estimate with mirrored pairs and projected step. Different from it: the
-    margin instead of a probability, which does not saturate; a radius in parts of the limit; steps that shrink on a
-    schedule instead of on a plateau.
+    Source: Ilyas et al. 2018 (arXiv 1804.08598), estimate with mirrored pairs and projected step. Different from it:
+    the margin instead of a probability, which does not saturate; a radius in parts of the limit; steps that shrink on
+    a schedule instead of on a plateau.
 
     Arguments
         queries: questions per case at the most; the threat's own limit holds as well.
@@ -100,7 +100,7 @@ class NES(Attack):
             downs = torch.cat([(params - reach * lot)[who] for lot, who in zip(lots, asking, strict=True)])
             who_all = rows[torch.cat(asking)]
             values = purse.value(torch.cat([who_all, who_all]), torch.cat([ups, downs]))
-            gains = (values[: len(ups)] - values[len(ups) :]).split([len(who) for who in asking])
+            gains = torch.split(values[: len(ups)] - values[len(ups) :], [len(who) for who in asking])
             # Added up one by one in the order of the draws: the same bits however many were asked together.
             for lot, who, gain in zip(lots, asking, gains, strict=True):
                 part = lot[who] / field.scale * column(gain, lot)

@@ -85,7 +85,7 @@ class Problem:
         return self.change
 
     def rows(self, index: Tensor) -> Problem:
-        """The same problem on fewer cases, as attacks drop those already fooled; a row may repeat, to ask it more at once."""
+        """The same problem on fewer cases: attacks drop cases that are already fooled; rows may repeat."""
         return replace(
             self,
             inputs=self.inputs[index],

@@ -141,7 +141,7 @@ class _Walk:
         proposal = self.purse.problem.rows(rows).project(self.params[rows] + step)
         moved = (proposal != self.params[rows]).flatten(1).any(dim=1)
         asked, proposal = rows[moved], proposal[moved]
-        reached = self.purse.offer(asked, proposal)
+        reached, _ = self.purse.offer(asked, proposal)
         better = reached > self.value[asked]
         self.params = self.params.index_copy(0, asked[better], proposal[better])
         self.value = self.value.index_copy(0, asked[better], reached[better])
