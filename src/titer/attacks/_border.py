@@ -30,10 +30,12 @@ _FINEST = 1e-6
 
 @dataclass(eq=False)
 class Border:
-    """For each case the nearest parameters known to fool, whatever the limit; infinitely far where none are known.
+    """For each case the nearest parameters known to fool, whatever the limit, and where its walk stands.
 
     Arguments
-        purse: questions and the best inside the limit. params, cost: the nearest that fool.
+        purse: questions and the best inside the limit.
+        params, cost: the nearest that fool; infinitely far where none are known.
+        here, far: the nearest that fool of the present walk, and their cost; infinitely far where none is under way.
         right: cases that the model decides right as they are.
         closest: whether cases go on after the limit is kept, to come as near as their questions allow.
     """
@@ -41,6 +43,8 @@ class Border:
     purse: Purse
     params: Tensor
     cost: Float[Tensor, " n"]
+    here: Tensor
+    far: Float[Tensor, " n"]
     right: Bool[Tensor, " n"]
     closest: bool
 
@@ -48,7 +52,8 @@ class Border:
     def of(cls, problem: Problem, queries: int, closest: bool) -> Border:
         cost = torch.full((len(problem),), torch.inf, dtype=torch.float64)
         right = problem.advantage(problem.clean) <= 0
-        return cls(Purse.of(problem, queries), problem.nothing(), cost, right, closest)
+        nothing = problem.nothing()
+        return cls(Purse.of(problem, queries), nothing, cost, nothing, cost, right, closest)
 
     @property
     def change(self) -> Additive:
@@ -58,34 +63,46 @@ class Border:
         return change
 
     def able(self, questions: int = 1) -> Int[Tensor, " m"]:
-        """The cases with something that fools which can pay for so many questions, and want to."""
-        return (torch.isfinite(self.cost) & self._wanting(questions)).nonzero()[:, 0]
+        """The cases whose walk can pay for so many questions, and still has to."""
+        return (torch.isfinite(self.far) & self._wanting(questions)).nonzero()[:, 0]
 
     def look(self, rows: Int[Tensor, " m"], params: Tensor) -> Bool[Tensor, " m"]:
-        """Whether these parameters fool; what is nearer than all before is kept."""
+        """Whether these parameters fool; what is nearer than all before is kept, and the walk goes there."""
         value, cost = self.purse.offer(rows, params)
         fooled = value > 0
         nearer = fooled & (cost < self.cost[rows])
         self.params = self.params.index_copy(0, rows[nearer], params[nearer])
         self.cost = self.cost.index_copy(0, rows[nearer], cost[nearer])
+        onward = fooled & (cost < self.far[rows])
+        self.here = self.here.index_copy(0, rows[onward], params[onward])
+        self.far = self.far.index_copy(0, rows[onward], cost[onward])
         return fooled
 
-    def start(self, rng: CaseRandom, given: Sequence[Array], tries: int) -> None:
-        """Something that fools, for every case: the nearest of the given cases, then noise of ever other grain."""
+    def leave(self, rows: Int[Tensor, " m"]) -> None:
+        """End the walks of these cases; what was found is kept."""
+        self.far = self.far.index_fill(0, rows, torch.inf)
+
+    def start(self, rng: CaseRandom, given: Sequence[Array], tries: int, turn: int = 0) -> None:
+        """A walk for every case without: from the nearest of the given cases, or from noise of ever other grain.
+
+        A case for which all of them are decided as they should be gives up.
+        """
         problem = self.purse.problem
         everyone = torch.arange(len(problem))
         offers = [self._toward(everyone, torch.from_numpy(each)) for each in given]
         if offers:
             order = torch.stack([self.purse.cost(everyone, each) for each in offers], dim=1).argsort(dim=1, stable=True)
         for number in range(len(offers) + tries):
-            rows = (torch.isinf(self.cost) & self._wanting(1)).nonzero()[:, 0]
+            rows = (torch.isinf(self.far) & self._wanting(1)).nonzero()[:, 0]
             if not len(rows):
                 return
             if number < len(offers):
                 self.look(rows, torch.stack(offers)[order[rows, number], rows])
             else:
-                draw = number - len(offers)
-                self.look(rows, self._toward(rows, _noise(problem.field.rows(rows), rng.rows(rows), draw)))
+                kind = number - len(offers)
+                noise = _noise(problem.field.rows(rows), rng.rows(rows), kind + turn, (turn << 20) + kind)
+                self.look(rows, self._toward(rows, noise))
+        self.right = self.right & torch.isfinite(self.far)
 
     def bisect(self, rows: Int[Tensor, " m"], params: Tensor, tolerance: float) -> None:
         """From parameters that fool toward doing nothing, until the border is known to a part of the distance."""
@@ -156,17 +173,17 @@ def check_starts(starts: Sequence[Array], problem: Problem, name: str) -> None:
             )
 
 
-def _noise(field: Field, rng: CaseRandom, draw: int) -> Tensor:
-    """Cases of noise over the whole range: even draws anywhere in it, odd ones at its ends; grains double in turn.
+def _noise(field: Field, rng: CaseRandom, kind: int, draw: int) -> Tensor:
+    """Cases of noise over the whole range: even kinds anywhere in it, odd ones at its ends; grains double in turn.
 
     Fine noise looks the same to many models, whatever its seed; coarse noise does not.
     """
     shape = tuple(field.clean.shape[1:])
     places = shape[1:]
     levels = 1 + (math.ceil(math.log2(max(places))) if places else 0)
-    grain = 2 ** ((draw // 2) % levels)
+    grain = 2 ** ((kind // 2) % levels)
     luck = rng.uniform((shape[0], *(-(-length // grain) for length in places)), draw, field.clean.dtype)
-    if draw % 2:
+    if kind % 2:
         luck = luck.round()
     for axis, length in enumerate(places, start=2):
         luck = luck.repeat_interleave(grain, dim=axis).narrow(axis, 0, length)

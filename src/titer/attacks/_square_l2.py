@@ -14,6 +14,8 @@ from titer.threats.random import CaseRandom
 
 # Blocks are no smaller, since a bump of one place has no shape.
 _SMALLEST = 3
+# Where blocks would have less than this part of a place on a side, every other proposal is about single values.
+_TINY = 0.3
 # The first proposal has so many bumps along each dimension.
 _TILES = 5
 
@@ -38,10 +40,11 @@ def block(current: Tensor, limit: Float[Tensor, " n"], rng: CaseRandom, draw: in
     long as both blocks were together, with an equal part of what the limit still allows; the other block becomes 0.
     """
     spare = (limit.to(current.dtype).square() - current.flatten(1).square().sum(dim=1)).clamp(min=0)
-    if current.dim() == 2:
-        return _turned(current, spare, rng, draw, share)
     channels, places = current.shape[1], tuple(current.shape[2:])
     count = len(places)
+    small = count > 0 and share ** (1 / count) * min(places) < _TINY
+    if not count or (small and draw % 2):
+        return _turned(current.flatten(1), spare, rng, draw, share).reshape(current.shape)
     luck = rng.uniform((2 * count + 1 + channels,), draw, current.dtype)
     edge = share ** (1 / count)
     sides = [min(length, max(_SMALLEST, round(edge * length))) for length in places]
@@ -55,7 +58,10 @@ def block(current: Tensor, limit: Float[Tensor, " n"], rng: CaseRandom, draw: in
     way = torch.where(luck[:, 2 * count + 1 :] < 0.5, -1.0, 1.0).to(current.dtype)
     pair = torch.where(taking, _pair(lines, sides, cut, current.dtype), 0.0)
     held = torch.where(taking, current, 0.0)
-    shaped = held / _lengths(held) + _per_channel(way, current) * pair / _lengths(pair)
+    bumps = _per_channel(way, current) * pair / _lengths(pair)
+    shaped = held / _lengths(held) + bumps
+    # A block that holds the very opposite would be left with nothing.
+    shaped = torch.where(_lengths(shaped) < 1e-3, bumps, shaped)
     both = torch.where(taking | giving, current, 0.0)
     room = (both.flatten(2).square().sum(dim=2) + spare[:, None] / channels).sqrt()
     taken = shaped / _lengths(shaped) * _per_channel(room, current)
@@ -63,7 +69,7 @@ def block(current: Tensor, limit: Float[Tensor, " n"], rng: CaseRandom, draw: in
 
 
 def _turned(current: Tensor, spare: Float[Tensor, " n"], rng: CaseRandom, draw: int, share: float) -> Tensor:
-    """Some random features of a table turned by a random amount, at the same length."""
+    """Some random values (features of a table) turned by a random amount, at the same length."""
     width = current.shape[1]
     luck = rng.uniform((width + 1,), draw, current.dtype)
     chosen = min(width, max(2, round(share * width)))

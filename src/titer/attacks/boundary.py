@@ -25,6 +25,10 @@ _TOLERANCE = 1e-2
 # How the two lengths react to an answer, so that they hold still at the shares of successes that are aimed at.
 _ASIDE, _NEARER = (0.5, 0.3), (0.25, 0.1)
 _FIRST, _LONGEST, _SHORTEST = 0.1, 1.0, 1e-7
+# Steps nearer that have become as short as this part of the distance end a walk.
+_SETTLED = 1e-3
+# Numbers of draws: those of a step begin at its number times 2^20, starting points first.
+_ASIDES = 1 << 19
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,8 @@ class Boundary(Attack):
     questions are used up.
 
     Source: Brendel, Rauber, Bethge 2018 (arXiv 1712.04248). Different from it: lengths adapt after each answer instead
-    of by counts over windows; the walk starts on the border, by bisection that asks about the limit first.
+    of by counts over windows; the walk starts on the border, by bisection that asks about the limit first; a new walk
+    begins elsewhere once b is below 0.001.
 
     Arguments
         queries: questions per case at the most; the threat's own limit holds as well.
@@ -74,12 +79,11 @@ class Boundary(Attack):
         border = Border.of(problem, self.queries, self.closest)
         border.start(rng, self.starts, self.tries)
         rows = border.able()
-        border.bisect(rows, border.params[rows], _TOLERANCE)
+        border.bisect(rows, border.here[rows], _TOLERANCE)
         aside, nearer = torch.full_like(border.cost, _FIRST), torch.full_like(border.cost, _FIRST)
         step = 0
         while len(rows := border.able()):
-            # Draws of the starting points have small numbers.
-            around = self._aside(border, rng.rows(rows), rows, aside[rows], (1 << 20) + step)
+            around = self._aside(border, rng.rows(rows), rows, aside[rows], (step << 20) + _ASIDES)
             if step % self.every == 0:
                 # A question that a case can only just pay for goes to the step itself.
                 rich = border.purse.left[rows] > 1
@@ -90,17 +94,24 @@ class Boundary(Attack):
             fooled = border.look(rows, inward)
             nearer = nearer.index_copy(0, rows, _adapted(nearer[rows], fooled, *_NEARER))
             step += 1
+            settled = rows[nearer[rows] < _SETTLED]
+            if len(settled):
+                border.leave(settled)
+                aside[settled], nearer[settled] = _FIRST, _FIRST
+                border.start(rng, (), self.tries, step)
+                again = settled[torch.isin(settled, border.able())]
+                border.bisect(again, border.here[again], _TOLERANCE)
         return border.found()
 
     def _aside(
         self, border: Border, rng: CaseRandom, rows: Int[Tensor, " m"], length: Float[Tensor, " m"], draw: int
     ) -> Tensor:
         """A random step from each case's point, back on the sphere through that point, inside mask and range."""
-        params, field_ = border.params[rows], border.purse.problem.field.rows(rows)
+        params, field_ = border.here[rows], border.purse.problem.field.rows(rows)
         lot = field_.allow(rng.normal(tuple(params.shape[1:]), draw, params.dtype))
         unit = lot / column(torch.linalg.vector_norm(lot.flatten(1), dim=1).clamp_min(1e-30), lot)
-        moved = params + column(length * border.cost[rows], params) * unit * field_.scale
-        back = border.cost[rows] / border.purse.cost(rows, moved).clamp_min(1e-300)
+        moved = params + column(length * border.far[rows], params) * unit * field_.scale
+        back = border.far[rows] / border.purse.cost(rows, moved).clamp_min(1e-300)
         return border.fitted(rows, moved * column(back, moved))
 
 

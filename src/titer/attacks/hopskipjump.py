@@ -22,6 +22,10 @@ from titer.threats.random import CaseRandom
 
 # A leap is halved so often before the case stays where it is.
 _HALVINGS = 12
+# A turn that gains less than this part of the distance ends a walk.
+_GAIN = 0.01
+# Numbers of draws: those of a turn begin at its number times 2^20, starting points first, then slopes.
+_SLOPES = 1 << 19
 # Probes reach out by this part of the distance at least, so that float32 and coarse models can tell them apart.
 _REACH = 1e-3
 
@@ -30,16 +34,17 @@ _REACH = 1e-3
 class HopSkipJump(Attack):
     """Feels out the slope of the border by asking for decisions around a point on it, leaps along it, returns to it.
 
-    In turn t, with d_t on the border at distance D: v = sum over B random u of (s - mean s) u, where s is +1 if
-    d_t + r u fools and -1 if not, B = draws * sqrt(t); then d = d_t + D / sqrt(t) * steepest(v), the step halved until
-    d fools; then bisection from d toward the clean case. In L-infinity u is uniform in a cube and bisection cuts off,
-    in L2 u is on a sphere and bisection scales. All cases go at once; each stops when the limit is kept or its
+    In turn t of a walk, with d_t on the border at distance D: v = sum over B random u of (s - mean s) u, where s is +1
+    if d_t + r u fools and -1 if not, B = draws * sqrt(t); then d = d_t + D / sqrt(t) * steepest(v), the step halved
+    until d fools; then bisection from d toward the clean case. In L-infinity u is uniform in a cube and bisection cuts
+    off, in L2 u is on a sphere and bisection scales. All cases go at once; each stops when the limit is kept or its
     questions are used up. What is seen need not be a class: any decision of the task will do, for a regression its
     number.
 
     Source: Chen, Jordan, Wainwright 2020 (arXiv 1904.02144). Different from it: within the limit, a step from the clean
     case along v is tried too, which costs one question and is exact where the border is flat; the first bisection
-    asks about the limit itself; a turn never loses ground; r = D max(1/k, 1e-3) for k values and bisection to the part
+    asks about the limit itself; a turn never loses ground, and where it gains less than 1 % a new walk begins
+    elsewhere, for there may be other ways to be wrong; r = D max(1/k, 1e-3) for k values and bisection to the part
     max(1/k, 1e-3) / sqrt(k) in both norms, where float32 cannot resolve the source's; noise of several grains to start.
 
     Arguments
@@ -81,34 +86,42 @@ class HopSkipJump(Attack):
         # A turn keeps back what its leap and bisection will cost.
         kept = 4 + math.ceil(math.log2(1 / tolerance))
         rows = border.able()
-        border.bisect(rows, border.params[rows], tolerance)
-        turn = 0
+        border.bisect(rows, border.here[rows], tolerance)
+        turn, age = 0, torch.ones(len(problem), dtype=torch.float64)
         while len(rows := border.able(kept + 2)):
             turn += 1
-            slope = self._slope(border, rng, rows, turn, reach, kept)
+            before = border.far[rows]
+            slope = self._slope(border, rng, rows, turn, age[rows].sqrt(), reach, kept)
             if not self.closest:
                 part = problem.rows(rows)
                 border.look(rows, part.project(part.step(slope, 1.0)))
-            self._leap(border, rows, slope, turn, tolerance)
+            self._leap(border, rows, slope, age[rows].sqrt(), tolerance)
+            age[rows] += 1
+            settled = rows[border.far[rows] > (1 - _GAIN) * before]
+            border.leave(settled)
+            age[settled] = 1
+            border.start(rng, (), self.tries, turn)
+            again = settled[torch.isin(settled, border.able())]
+            border.bisect(again, border.here[again], tolerance)
         return border.found()
 
     def _slope(
-        self, border: Border, rng: CaseRandom, rows: Int[Tensor, " m"], turn: int, reach: float, kept: int
+        self, border: Border, rng: CaseRandom, rows: Int[Tensor, " m"], turn: int, root: Tensor, reach: float, kept: int
     ) -> Float[Tensor, "m ..."]:
         """The direction in which more decisions fool, from decisions around each case's point on the border."""
         purse, norm = border.purse, border.change.norm
-        params, field_ = border.params[rows], purse.problem.field.rows(rows)
-        distance = column(reach * border.cost[rows], params)
-        wanted = torch.full_like(rows, math.ceil(self.draws * math.sqrt(turn)))
+        params, field_ = border.here[rows], purse.problem.field.rows(rows)
+        distance = column(reach * border.far[rows], params)
+        wanted = (self.draws * root).ceil().to(torch.int64)
         count = torch.minimum(wanted, purse.left[rows] - kept)
         pull, drift = torch.zeros_like(params), torch.zeros_like(params)
-        tilt, most, first = torch.zeros_like(border.cost[rows]), int(count.max()), 0
+        tilt, most, first = torch.zeros_like(border.far[rows]), int(count.max()), 0
         while first < most:
             numbers = range(first, min(most, first + purse.together(len(rows))))
             asking = [(count > k).nonzero()[:, 0] for k in numbers]
             lots = []
             for k, who in zip(numbers, asking, strict=True):
-                lot = _lot(rng.rows(rows[who]), params[who], norm, (turn << 20) + k)
+                lot = _lot(rng.rows(rows[who]), params[who], norm, (turn << 20) + _SLOPES + k)
                 asked = border.fitted(rows[who], params[who] + distance[who] * lot * field_.scale)
                 lots.append((asked - params[who]) / field_.scale)
             points = torch.cat([params[who] + lot * field_.scale for who, lot in zip(asking, lots, strict=True)])
@@ -123,10 +136,10 @@ class HopSkipJump(Attack):
         slope = torch.where(column(mean.abs(), pull) < 1, pull - column(mean, pull) * drift, pull)
         return slope / field_.scale
 
-    def _leap(self, border: Border, rows: Int[Tensor, " m"], slope: Tensor, turn: int, tolerance: float) -> None:
+    def _leap(self, border: Border, rows: Int[Tensor, " m"], slope: Tensor, root: Tensor, tolerance: float) -> None:
         """Along the slope as far as decisions still fool, and back to the border from there."""
-        length = border.cost[rows] / math.sqrt(turn)
-        start, way = border.params[rows], border.change.steepest(border.purse.problem.field.rows(rows), slope)
+        length = border.far[rows] / root
+        start, way = border.here[rows], border.change.steepest(border.purse.problem.field.rows(rows), slope)
         landed, hit = start, torch.zeros(len(rows), dtype=torch.bool)
         waiting = torch.arange(len(rows))
         for _ in range(_HALVINGS):

@@ -30,7 +30,8 @@ class Square(Attack):
     `share` of all places at first and half as many each time that the schedule says so. L-infinity: every value
     stands at plus or minus the limit, at first in stripes, and each channel of a block gets its own sign. L2: the total
     length stays the limit, at first in bumps side by side; a block takes over what another block has, reshaped by two
-    bumps of opposite signs (tables: some features are turned by a random amount). What is as good as before is kept
+    bumps of opposite signs (tables, and every other time when blocks would have become far smaller than a
+    place: some values are turned by a random amount). What is as good as before is kept
     too, so that models with steps in their scores (trees) can be crossed. Fooled cases leave. Nothing but scores is
     needed.
 
