@@ -23,8 +23,9 @@ from titer.threats.random import CaseRandom
 # The first bisection need not be finer than the first steps.
 _TOLERANCE = 1e-2
 # How the two lengths react to an answer, so that they hold still at the shares of successes that are aimed at.
-_ASIDE, _NEARER = (0.5, 0.3), (0.25, 0.1)
-_FIRST, _LONGEST, _SHORTEST = 0.1, 1.0, 1e-7
+# Share of successes, rate, and the longest that it may become.
+_ASIDE, _NEARER = (0.5, 0.3, 1.0), (0.25, 0.2, 0.5)
+_FIRST, _SHORTEST = 0.3, 1e-7
 # Steps nearer that have become as short as this part of the distance end a walk.
 _SETTLED = 1e-3
 # Numbers of draws: those of a step begin at its number times 2^20, starting points first.
@@ -59,7 +60,7 @@ class Boundary(Attack):
     """
 
     queries: int = 1000
-    every: int = 5
+    every: int = 10
     tries: int = 50
     starts: tuple[Array, ...] = field(default=(), compare=False, repr=False)
     closest: bool = False
@@ -115,7 +116,9 @@ class Boundary(Attack):
         return border.fitted(rows, moved * column(back, moved))
 
 
-def _adapted(length: Float[Tensor, " m"], success: Tensor, aim: float, rate: float) -> Float[Tensor, " m"]:
+def _adapted(
+    length: Float[Tensor, " m"], success: Tensor, aim: float, rate: float, longest: float
+) -> Float[Tensor, " m"]:
     """Longer after a success, shorter after a failure; without a trend where a share `aim` of the steps succeed."""
     factor = torch.where(success, math.exp(rate * (1 - aim)), math.exp(-rate * aim))
-    return (length * factor).clamp(_SHORTEST, _LONGEST if rate == _ASIDE[1] else 0.5)
+    return (length * factor).clamp(_SHORTEST, longest)
