@@ -23,7 +23,7 @@ from titer.threats.changes.lowpass import LowPass
 # Fewer steps than the defaults, so that the laws stay quick; attacks that are not named here run as they are.
 QUICK: dict[str, dict[str, Any]] = {
     "boundary": {"queries": 25},
-    "hopskipjump": {"queries": 40, "draws": 8},
+    "hopskipjump": {"queries": 30, "draws": 4},
     "nes": {"queries": 21, "pairs": 3},
     "pgd": {"steps": 3},
     "random_search": {"queries": 4},
