@@ -304,7 +304,7 @@ def _check_pair(attack: Attack, model: Model, batch: Batch, threat: ThreatModel)
         raise AttackError(
             f"{attack.needs} for {attack.name}",
             f"an attacker who sees {threat.knowledge}",
-            "use an attack for that knowledge: 'square' for scores, 'noise' for labels",
+            "use an attack for that knowledge: 'square' for scores, 'hopskipjump' for labels",
         )
     if not attack.fits(threat.change):
         raise AttackError(

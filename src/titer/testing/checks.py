@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -78,6 +78,7 @@ class Situation:
     batch: Batch
     threat: ThreatModel
     choices: Array | None
+    make: Callable[[Model], Attack]
     pool: Batch | None = None
 
     @cached_property
@@ -107,27 +108,40 @@ class Situation:
         return f"{self.model.name}, {task.kind}: {self.threat.sentence(space, task)}"
 
 
-def situations(attack: Attack, ground: Sequence[tuple[str, Change, float]] | None = None) -> Iterable[Situation]:
+def situations(
+    attack: Attack | Callable[[Model], Attack], ground: Sequence[tuple[str, Change, float]] | None = None
+) -> Iterable[Situation]:
     """All pairs of small models and changes that the attack fits, over every kind of space and task."""
-    fitting = [each for each in ground or _GROUND if attack.fits(each[1])]
-    for number, (kind, change, limit) in enumerate(fitting):
+    number = 0
+    for kind, change, limit in ground or _GROUND:
+        example = _made(attack, models.constant(kind, 1)[0])  # type: ignore[arg-type]
+        if not example.fits(change):
+            continue
         # Every task is met somewhere; tables are quick, so they stand for three tasks each.
         for answer in _ANSWERS[number % 3 :: 3] + _ANSWERS[:1] if kind == "table" else (_ANSWERS[number % 6],):
-            count = _CASES + _POOL if attack.learns else _CASES
+            count = _CASES + _POOL if example.learns else _CASES
             model, batch = models.network(kind, count, answer=answer, seed=number)  # type: ignore[arg-type]
             table = models.choices(model.space) if kind == "tokens" else None
-            pool = batch.take(range(_CASES, count)) if attack.learns else None
-            threat = ThreatModel(change, limit, knowledge=attack.needs)
-            yield Situation(attack, model, batch.take(range(_CASES)), threat, table, pool)
+            searcher = _made(attack, model)
+            pool = batch.take(range(_CASES, count)) if searcher.learns else None
+            threat = ThreatModel(change, limit, knowledge=searcher.needs)
+            yield Situation(searcher, model, batch.take(range(_CASES)), threat, table, partial(_made, attack), pool)
+        number += 1
+
+
+def _made(attack: Attack | Callable[[Model], Attack], model: Model) -> Attack:
+    return attack if isinstance(attack, Attack) else attack(model)
 
 
 def check_attack(
-    attack: Attack | type[Attack], ground: Sequence[tuple[str, Change, float]] | None = None
+    attack: Attack | type[Attack] | Callable[[Model], Attack],
+    ground: Sequence[tuple[str, Change, float]] | None = None,
 ) -> dict[str, int]:
     """Hold an attack to all laws; raises AssertionError that names the law, the situation and what was seen.
 
     Arguments
-        attack: a configured attack, or the class of one that has defaults.
+        attack: a configured attack, the class of one that has defaults, or a function that makes one for a model (for
+            attacks that need something of the model's kind, such as a surrogate).
         ground: (kind of space, change, limit) to try it on, for attacks on changes of your own.
 
     Returns how many situations each law was tried in.
@@ -138,15 +152,16 @@ def check_attack(
     """
     searcher = attack() if isinstance(attack, type) else attack
     known = list(situations(searcher, ground))
+    name = getattr(searcher, "name", "the attack")
     if not known:
-        raise AssertionError(f"{searcher.name} fits none of the changes; correct its 'searches' or 'fits'")
+        raise AssertionError(f"{name} fits none of the changes; correct its 'searches' or 'fits'")
     tried = dict.fromkeys(LAWS, 0)
     for situation in known:
         for title, law in LAWS.items():
             try:
                 law(situation)
             except AssertionError as broken:
-                raise AssertionError(f"{searcher.name} breaks '{title}' ({situation}): {broken}") from broken
+                raise AssertionError(f"{situation.attack.name} breaks '{title}' ({situation}): {broken}") from broken
             tried[title] += 1
     return tried
 
@@ -217,7 +232,9 @@ def _constant(situation: Situation) -> None:
     kind: Any = situation.model.space.kind
     model, batch = models.constant(kind, _CASES + _POOL)
     pool = None if situation.pool is None else batch.take(range(_CASES, _CASES + _POOL))
-    outcome = replace(situation, model=model, batch=batch.take(range(_CASES)), pool=pool).run()
+    outcome = replace(
+        situation, model=model, batch=batch.take(range(_CASES)), pool=pool, attack=situation.make(model)
+    ).run()
     _true(not outcome.fooled.any(), "a model that always gives the same right answer was reported as fooled")
 
 
