@@ -39,6 +39,8 @@ _GROUND: tuple[tuple[str, Change, float], ...] = (
     ("signal", LowPass("linf"), 0.1),
     ("tokens", Embedding("l2"), 0.5),
     ("tokens", Substitution(), 2.0),
+    ("table", Additive("l1"), 0.8),
+    ("image", Additive("l1"), 1.0),
 )
 _ANSWERS: tuple[models.Answer, ...] = ("classes", "two classes", "binary", "multilabel", "regression", "anomaly")
 
