@@ -69,15 +69,17 @@ def cross_entropy(task: Task, goal: Goal, scores: Scores, truth: Tensor, clean: 
 def dlr(task: Task, goal: Goal, scores: Scores, truth: Tensor, clean: Scores) -> PerCase:
     """Difference of logits ratio: the margin in units of the spread of the logits, so that scale does not matter.
 
-    max_{j != y} z_j - z_y over z_(1) - z_(3) for three classes or more; where a class is wanted, the margin over
-    z_(1) - (z_(3) + z_(4)) / 2 for four or more (Croce and Hein 2020, arXiv 2003.01690). With fewer logits there is no
-    such place (of three, the first formula would be -1 wherever the wanted one is the lowest); the margin in units of
-    that of the clean case is used instead.
+    max_{j != y} z_j - z_y over z_(1) - z_(3) for three classes or more (once fooled, the spread is held fixed); where a
+    class is wanted, the margin over z_(1) - (z_(3) + z_(4)) / 2 for four or more (Croce and Hein 2020, arXiv
+    2003.01690). With fewer logits there is no such place (of three, the first formula would be -1 wherever the wanted
+    one is the lowest); the margin in units of that of the clean case is used instead.
     """
     margin = advantage(task, goal, scores, truth, clean)
     if task.kind == "classes" and goal.kind == "untargeted" and scores.shape[1] >= 3:
         ordered = scores.sort(dim=1, descending=True).values
-        return margin / (ordered[:, 0] - ordered[:, 2]).clamp_min(1e-12)
+        spread = (ordered[:, 0] - ordered[:, 2]).clamp_min(1e-12)
+        # Once the truth is in third place the ratio is 1, whatever comes; the margin still rises.
+        return margin / torch.where(margin > 0, spread.detach(), spread)
     if task.kind == "classes" and scores.shape[1] >= 4:
         return margin / _four(scores)
     return margin / _size(advantage(task, goal, clean, truth, clean))
