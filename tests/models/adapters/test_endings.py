@@ -108,6 +108,18 @@ def test_a_sigmoid_inside_is_no_ending() -> None:
     torch.testing.assert_close(scores, module(x).log())
 
 
+def test_modules_that_answer_in_inference_mode_fall_back_on_the_logarithm() -> None:
+    class Frozen(Ended):
+        @torch.inference_mode()
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x)
+
+    module = Frozen(3, nn.Softmax(1))
+    module.linear.weight.data.div_(200)
+    scores = TorchModel(module, SPACE, THREE, probabilities=True, access="scores").scores(torch.ones(2, 3))
+    torch.testing.assert_close(scores, module(torch.ones(2, 3)).log())
+
+
 def test_scripted_programs_fall_back_on_the_logarithm() -> None:
     module = torch.jit.script(nn.Sequential(nn.Linear(3, 3), nn.Softmax(1)))
     x = torch.ones(2, 3)

@@ -36,7 +36,9 @@ class Endings(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if (name == _SOFTMAX or name in _SIGMOID) and isinstance(answered, Tensor):
             given = args[0] if args else settings.get("input")
-            if isinstance(given, Tensor) and given.dtype == answered.dtype:
+            # Tensors of inference mode do not count who writes into them.
+            tracked = isinstance(given, Tensor) and not (given.is_inference() or answered.is_inference())
+            if isinstance(given, Tensor) and tracked and given.dtype == answered.dtype:
                 dimension = args[1] if len(args) > 1 else settings.get("dim")
                 self._last = (answered, name, given, dimension, _writes(answered, given))
         return answered
@@ -56,4 +58,4 @@ class Endings(TorchFunctionMode):
 
 def _writes(answered: Tensor, given: Tensor) -> tuple[int, int]:
     """How often two tensors were written to."""
-    return answered._version, given._version
+    return answered._version, given._version  # noqa: SLF001 - torch has no other name for it
