@@ -20,6 +20,7 @@ QUICK = {
     "pgd": {"steps": 3},
     "random_search": {"queries": 4},
     "square": {"queries": 30},
+    "strong": {"steps": 3, "targets": 2, "queries": 5},
 }
 VARIANTS = [
     PGD(steps=4, restarts=3, losses=("target", "dlr"), momentum=0.9),
