@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from titer.attacks.apgd import APGD
 from titer.attacks.attack import Attack
 from titer.attacks.fgsm import FGSM
 from titer.attacks.grid import Grid
@@ -26,6 +27,7 @@ from titer.threats.changes.lowpass import LowPass
 
 # Fewer steps than the defaults, so that the laws stay quick; attacks that are not named here run as they are.
 QUICK: dict[str, dict[str, Any]] = {
+    "apgd": {"steps": 3, "losses": ("ce", "dlr-target")},
     "boundary": {"queries": 25},
     "carlini_wagner": {"steps": 4, "weights": 2, "refine": 1},
     "deepfool": {"steps": 3, "refine": 1},
@@ -41,6 +43,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "sigma_zero": {"steps": 5, "losses": ("target", "target2"), "refine": 2},
     "simba": {"queries": 20},
     "square": {"queries": 30},
+    "strong": {"steps": 3, "targets": 2, "queries": 5},
     "universal": {"epochs": 1},
 }
 # Attacks that need something of the model's kind.
@@ -48,6 +51,7 @@ MADE = {"transfer": lambda model: Transfer((twin(model, 1),), PGD(steps=3))}
 VARIANTS: list[Any] = [
     PGD(steps=4, restarts=3, losses=("target", "dlr"), momentum=0.9),
     PGD(steps=4, early_exit=True),
+    APGD(steps=10, restarts=2, losses=("dlr-target",), from_clean=False, early_exit=True),
     FGSM(loss="margin", random_start=True),
     Noise("ball", tries=3),
     SimBA(queries=20, basis="dct", step=0.5),

@@ -121,8 +121,8 @@ class Problem:
         """The nearest parameters that keep limit, mask and range."""
         return self.smooth.project(self.field, params, self.limit)
 
-    def step(self, gradient: Tensor, length: float) -> Tensor:
-        """A step along the steepest direction, `length` in parts of the limit."""
+    def step(self, gradient: Tensor, length: float | Float[Tensor, " n"]) -> Tensor:
+        """A step along the steepest direction, `length` in parts of the limit (one for all, or one per case)."""
         size = (length * self.limit).reshape(-1, *([1] * (gradient.dim() - 1)))
         return size * self.smooth.steepest(self.field, gradient)
 

@@ -65,6 +65,8 @@ _GROUND: tuple[tuple[str, Change, float], ...] = (
     ("image", Patch(), 0.4),
     ("image", Patch("square", "area"), 0.3),
     ("signal", Patch(), 0.5),
+    ("table", Additive("l1"), 0.8),
+    ("image", Additive("l1"), 1.0),
 )
 _ANSWERS: tuple[models.Answer, ...] = ("classes", "two classes", "binary", "multilabel", "regression", "anomaly")
 

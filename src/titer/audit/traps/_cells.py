@@ -138,7 +138,7 @@ def covers(cell: CellResults) -> bool:
         return False
     low, high = space.bounds()
     reach = np.broadcast_to((high - low) / space.per_channel(space.scale), space.shape)
-    needed = {"linf": reach.max(), "l2": np.sqrt((reach**2).sum()), "l0": float(space.size)}
+    needed = {"linf": reach.max(), "l2": np.sqrt((reach**2).sum()), "l1": reach.sum(), "l0": float(space.size)}
     norm = str(getattr(change, "norm", ""))
     return norm in needed and cell.radius.value >= float(needed[norm]) * (1 - 1e-9)
 
