@@ -123,7 +123,7 @@ def test_the_ensemble_leaves_no_more_standing_than_its_members(answer: Any, norm
     strong = Strong(steps=20, queries=50)
     left = standing(strong, model, batch, threat)
     members = [each for each in strong.crew(model.task, threat.goal) if each.fits(threat.change)]
-    assert len(members) == (4 if norm == "linf" else 3)
+    assert len(members) == (3 if norm == "l1" else 4)
     for member in members:
         assert left <= standing(member, model, batch, threat)
 

@@ -33,7 +33,7 @@ def ways(problem: Problem) -> tuple[Way, ...]:
         return (int(goal.targets(task, np.zeros(1, dtype=np.int64))[0]),)
     if task.kind == "classes":
         return tuple(range(task.outputs))
-    return ("any",) if task.kind == "multilabel" else ("raise", "lower")
+    return ("any",) if task.kind in ("multilabel", "segmentation") else ("raise", "lower")
 
 
 def toward(problem: Problem, way: Way) -> Problem:
