@@ -36,7 +36,8 @@ def installed(tmp_path: Path) -> dict[str, str]:
         for group, points in declared["entry-points"].items()
     ]
     (info / "entry_points.txt").write_text("\n".join(groups))
-    path = os.pathsep.join([str(info.parent), str(EXTENSION / "src")])
+    more = filter(None, [os.environ.get("PYTHONPATH")])
+    path = os.pathsep.join([str(info.parent), str(EXTENSION / "src"), *more])
     return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
 
 
@@ -48,7 +49,9 @@ def _titer(env: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]
 def test_names_are_listed(installed: dict[str, str]) -> None:
     listed = _titer(installed, "list").stdout
     for name in ("corner", "two_clouds", "cost_of_success"):
-        assert name in listed
+        assert f"{name} (from titer-extension 0.1.0)" in listed
+    assert "fgsm, " in listed
+    assert "effort_helps" in listed
 
 
 def test_an_audit_uses_all_three(installed: dict[str, str], tmp_path: Path) -> None:
@@ -61,6 +64,33 @@ def test_an_audit_uses_all_three(installed: dict[str, str], tmp_path: Path) -> N
     assert "corner" in {cell["attack"] for cell in report["cells"]}
     assert report["datasets"][0]["name"] == "two_clouds"
     assert "Cost of success" in {family["heading"] for family in report["comparisons"]}
+
+
+def test_the_name_of_a_method_that_is_there_cannot_be_taken(installed: dict[str, str], tmp_path: Path) -> None:
+    points = next((tmp_path / "site").glob("*.dist-info")) / "entry_points.txt"
+    points.write_text("[titer.attacks]\nfgsm = titer_extension.corner:Corner\n")
+    (tmp_path / "plan.yaml").write_text(
+        PLAN.replace("name: two_clouds", "name: breast_biopsies").replace("corner, ", "")
+    )
+    done = _titer(installed, "audit", str(tmp_path / "plan.yaml"), "--out", str(tmp_path / "out"), "--dry-run")
+    assert done.returncode == 2
+    assert "one method called 'fgsm'" in done.stderr
+    assert "titer-extension 0.1.0" in done.stderr
+    assert "rename" in done.stderr
+    assert "fgsm (from titer and titer-extension 0.1.0)" in _titer(installed, "list").stdout
+
+
+def test_two_packages_cannot_share_a_name(installed: dict[str, str], tmp_path: Path) -> None:
+    info = next((tmp_path / "site").glob("*.dist-info"))
+    other = info.parent / "rival-2.0.dist-info"
+    other.mkdir()
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: rival\nVersion: 2.0\n")
+    (other / "entry_points.txt").write_text("[titer.attacks]\ncorner = titer_extension.corner:Corner\n")
+    (tmp_path / "plan.yaml").write_text(PLAN)
+    done = _titer(installed, "audit", str(tmp_path / "plan.yaml"), "--out", str(tmp_path / "out"), "--dry-run")
+    assert done.returncode == 2
+    assert "rival 2.0" in done.stderr
+    assert "titer-extension 0.1.0" in done.stderr
 
 
 def test_an_entry_point_of_the_wrong_kind_is_refused(installed: dict[str, str], tmp_path: Path) -> None:

@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["Report", "TiterError", "__version__", "audit"]
 
-_WHERE = {"audit": "titer.audit.api", "Report": "titer.audit.report.schema"}
-
 
 def __getattr__(name: str) -> Any:
-    if name in _WHERE:
-        import importlib
+    import importlib
 
-        return getattr(importlib.import_module(_WHERE[name]), name)
+    if name == "audit":
+        # The package, which can be called: an import of any part of it would put it here in any case.
+        return importlib.import_module("titer.audit")
+    if name == "Report":
+        return importlib.import_module("titer.audit.report.schema").Report
     raise AttributeError(f"module 'titer' has no attribute {name!r}")

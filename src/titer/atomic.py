@@ -76,3 +76,12 @@ def _refused(error: OSError, path: Path, size: int, what: str) -> StoreError:
         str(error.strerror or error),
         "make it writable and run again: finished results are kept",
     )
+
+
+def made_folder(folder: Path) -> Path:
+    """A folder to write to, made if it is not there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError("a folder to write to", f"{folder.name}: {error.strerror}", "choose another --out") from error
+    return folder

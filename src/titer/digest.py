@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import importlib
+import inspect
 import json
+import sys
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -67,3 +72,47 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (set, frozenset)):
         return sorted(value)
     raise TypeError(f"no canonical form for {type(value).__name__}")
+
+
+def digest_code(*things: Any) -> str:
+    """SHA-256 over the source of the modules of some classes or functions, and of all that these import.
+
+    Only modules of the same packages are followed (of `titer`, or of the package that an extension comes from); what
+    others contribute is named by their versions. So results made by other code get another name.
+
+    >>> digest_code(digest) == digest_code(digest, canonical)
+    True
+    """
+    names: set[str] = set()
+    for thing in things:
+        for each in thing.__mro__ if isinstance(thing, type) else (thing,):
+            names |= _reached(each.__module__)
+    return digest(sorted((name, _source(name)) for name in names))
+
+
+@cache
+def _reached(name: str) -> frozenset[str]:
+    """A module and the modules of its own package that it imports, at any remove; a builtin reaches nothing."""
+    top = name.partition(".")[0]
+    if name == "builtins" or top in sys.stdlib_module_names:
+        return frozenset()
+    found, waiting = {name}, [name]
+    while waiting:
+        for value in list(vars(importlib.import_module(waiting.pop())).values()):
+            other = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+            # The package's own face is no code of a method: it carries the version and what is loaded on demand.
+            if isinstance(other, str) and other.startswith(f"{top}.") and other not in found and other in sys.modules:
+                found.add(other)
+                waiting.append(other)
+    return frozenset(found)
+
+
+@cache
+def _source(name: str) -> str:
+    module = importlib.import_module(name)
+    try:
+        return hashlib.sha256(inspect.getsource(module).encode()).hexdigest()
+    except (OSError, TypeError):
+        # Without source, as in a notebook or a compiled extension: its file, else its name.
+        file = getattr(module, "__file__", None)
+        return digest_file(Path(file)) if file else name

@@ -21,6 +21,8 @@ Each message has three parts: what was expected, what came (with the value), and
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class TiterError(Exception):
     """Root of the tree.
@@ -90,3 +92,17 @@ class ExecutionError(TiterError):
 
 class ReportError(TiterError):
     """A report that cannot be read, or is of another version."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The nearest known word as a question that goes before a remedy; empty where none is near.
+
+    >>> did_you_mean("pdg", ["fgsm", "pgd"])
+    "did you mean 'pgd'? "
+    >>> did_you_mean("xyz", ["fgsm", "pgd"])
+    ''
+    """
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, list(known), n=1)
+    return f"did you mean {near[0]!r}? " if near else ""

@@ -3,7 +3,8 @@
 A family is a package (`titer.attacks`, `titer.cases.datasets`, ...). Each module in it whose name has no leading
 underscore is one method, named like the module, and defines exactly one public class that derives from the
 family's base class. Packages outside Titer add to a family through an entry point of the group
-`titer.<family>`, for example `titer.attacks`; its name is the method's name and its object is the class.
+`titer.<family>`, for example `titer.attacks`; its name is the method's name and its object is the class. Nobody can
+take the name of a method that is there: the method is then refused until one of the two has another name.
 Nothing is imported until a method is asked for, so listing names costs no time.
 """
 
@@ -13,11 +14,10 @@ import importlib
 import inspect
 import pkgutil
 from dataclasses import dataclass
-from difflib import get_close_matches
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from titer.errors import PlanError
+from titer.errors import PlanError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,19 @@ class Family:
 
     def find(self, name: str) -> type[Any]:
         """The class of one method; an unknown name is refused with the nearest known one."""
-        outside = self._entry_points()
-        if name in outside:
-            found = outside[name].load()
-            return self._checked(found, name)
+        outside = self._entry_points().get(name, [])
+        if outside:
+            if name in self._modules() or len(outside) > 1:
+                places = [*(["titer itself"] if name in self._modules() else []), *map(_package, outside)]
+                raise PlanError(
+                    f"one method called {name!r} in {self.group}",
+                    " and ".join(places),
+                    f"rename the entry point of titer.{self.group} in the package that is yours, or uninstall one",
+                )
+            return self._checked(outside[0].load(), name)
         if name not in self._modules():
-            near = get_close_matches(name, self.names(), n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            known = ", ".join(self.names())
-            raise PlanError(f"a name in {self.group}", repr(name), f"{hint}known: {known}")
+            hint = did_you_mean(name, self.names())
+            raise PlanError(f"a name in {self.group}", repr(name), f"{hint}known: {', '.join(self.names())}")
         module = importlib.import_module(f"{self.package}.{name}")
         base = self._base()
         mine = [
@@ -71,6 +75,18 @@ class Family:
             )
         return mine[0]
 
+    def origins(self) -> dict[str, str]:
+        """Name -> the package it comes from; empty for those of Titer. A name that several claim names them all.
+
+        >>> ATTACKS.origins()["pgd"]
+        ''
+        """
+        found = dict.fromkeys(self._modules(), "")
+        for name, points in self._entry_points().items():
+            also = ["titer"] if name in found else []
+            found[name] = " and ".join([*also, *map(_package, points)])
+        return dict(sorted(found.items()))
+
     def _base(self) -> type[Any]:
         module, _, attribute = self.base.partition(":")
         base: type[Any] = getattr(importlib.import_module(module), attribute)
@@ -84,8 +100,14 @@ class Family:
             if not info.name.startswith("_") and info.name not in self.contracts
         ]
 
-    def _entry_points(self) -> dict[str, Any]:
-        return {point.name: point for point in entry_points(group=f"titer.{self.group}")}
+    def _entry_points(self) -> dict[str, list[EntryPoint]]:
+        found: dict[str, list[EntryPoint]] = {}
+        for point in entry_points(group=f"titer.{self.group}"):
+            # One package that is found twice on the path, as with editable installs, declares nothing twice.
+            known = found.setdefault(point.name, [])
+            if (point.value, _package(point)) not in [(each.value, _package(each)) for each in known]:
+                known.append(point)
+        return found
 
     def _checked(self, found: object, name: str) -> type[Any]:
         base = self._base()
@@ -98,6 +120,11 @@ class Family:
         return found
 
 
+def _package(point: EntryPoint) -> str:
+    """The package that declares an entry point, with its version."""
+    return "an unknown package" if point.dist is None else f"{point.dist.name} {point.dist.version}"
+
+
 ATTACKS = Family(
     "attacks", "titer.attacks", "titer.attacks.attack:Attack", ("attack", "engine", "losses", "problem", "radius")
 )
@@ -106,3 +133,5 @@ DATASETS = Family("datasets", "titer.cases.datasets", "titer.cases.dataset:Datas
 READERS = Family("readers", "titer.cases.readers", "titer.cases.reader:Reader")
 MODELS = Family("models", "titer.models.zoo", "titer.models.recipe:Recipe")
 STATISTICS = Family("statistics", "titer.audit.findings", "titer.audit.statistic:Statistic")
+TRAPS = Family("traps", "titer.audit.traps", "titer.audit.traps.check:Check", ("check",))
+FAMILIES = (ATTACKS, CHANGES, DATASETS, READERS, MODELS, STATISTICS, TRAPS)

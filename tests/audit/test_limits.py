@@ -35,7 +35,9 @@ def test_forms(raw: object, space: Space, counted: bool, value: float, label: st
 
 @pytest.mark.parametrize(
     ("raw", "space", "counted"),
-    [("0.05 HU", ECG, False), ("-1", ECG, False), ("a lot", ECG, False), ("1/0", ECG, False), ("2.5", IMAGE, True),
+    [("0.05 HU", ECG, False), ("-1", ECG, False), (0, ECG, False),
+     ("0", IMAGE, True), ("0 mV", ECG, False), ("0/255", IMAGE, False), ("0 %", IMAGE, True), (0.0, NOTE, False),
+     ("a lot", ECG, False), ("1/0", ECG, False), ("2.5", IMAGE, True),
      (True, ECG, False), ("3 mV", NOTE, True)],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(raw: object, space: Space, counted: bool) -> None:
@@ -54,7 +56,7 @@ def test_what_a_change_counts_has_its_own_name(raw: str, value: float, label: st
         read_limit("0.1 mV", twelve, counted=True, unit="leads", places=12)
 
 
-@given(st.integers(0, 10_000), st.integers(1, 10_000))
+@given(st.integers(1, 10_000), st.integers(1, 10_000))
 def test_fractions_are_exact(top: int, bottom: int) -> None:
     assert read_limit(f"{top}/{bottom}", ECG, counted=False).value == top / bottom
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from titer.audit.plan import Plan
-from titer.audit.plan_file import check_plan, parse_plan, read_plan
+from titer.audit.plan_file import check_plan, parse_plan, plan_schema, read_plan
 from titer.audit.plans import plan_names, plan_text
 from titer.audit.subject import read_dataset, read_threats, renamed, task_of
 from titer.errors import PlanError
@@ -21,6 +22,7 @@ threats:
     norm: linf
     limits: [1/255, 4/255]
 """
+SHORT = {"titer": 1, "data": {"name": "x"}, "threats": [{"limits": 1}]}
 
 
 def test_a_short_plan_has_one_subject() -> None:
@@ -104,7 +106,71 @@ def test_an_unknown_built_in_plan_names_the_nearest() -> None:
 
 
 def test_a_mapping_is_a_plan_too() -> None:
-    assert check_plan({"titer": 1, "data": {"name": "x"}, "model": {}, "threats": [{"limits": 1}]}).name == "audit"
+    assert check_plan({**SHORT, "model": {"zoo": "t_cnn"}}).name == "audit"
+    with pytest.raises(PlanError, match="say where the model is"):
+        check_plan({**SHORT, "model": {}})
+
+
+PARTS = PLAN.replace("model: {zoo: t_cnn}\n", "")
+WRONG = [
+    (PLAN + "threshold: yuden\n", "'yuden'", 8, "did you mean 'youden'"),
+    (PLAN + "threshold: {sensitivity: 90}\n", "90", 8, "write 0.9"),
+    (PLAN + "threshold: {sensitivty: 0.9}\n", "sensitivty", 8, "did you mean 'sensitivity'"),
+    (PLAN + "threshold: {specificity: 0}\n", "0", 8, "correct"),
+    (PLAN + "threshold: {percentile: 950}\n", "950", 8, "percentile: 95"),
+    (PLAN + "threshold: {probability: 1.5}\n", "1.5", 8, "score"),
+    (PLAN + "threshold: {sensitivity: high}\n", "high", 8, "correct"),
+    (PLAN + "threshold: [0.5]\n", "[0.5]", 8, "write default"),
+    (PLAN + "threshold: true\n", "True", 8, "write default"),
+    (PLAN + "attacks: [3]\n", "3", 8, "correct"),
+    (PLAN + "seeds: [one]\n", "'one'", 8, "One trial per seed"),
+    (PLAN + "costs: {false_negative: -1}\n", "-1", 8, "Cost of one missed patient"),
+    (PLAN.replace("{name: chest_phantom}", "{name: a, path: b}"), "a and b", 2, "where the cases are"),
+    (PLAN.replace("{name: chest_phantom}", "{}"), "neither", 2, "where the cases are"),
+    (PLAN.replace("limits: [1/255, 4/255]", "limits: [[1]]"), "[1]", 7, "Radii such as"),
+    (PARTS + "model: {zoo: t_cnn, epoch: 3}\n", "'epoch'", 7, "did you mean 'epochs'"),
+    (PARTS + "model: {zoo: t_cnn, epochs: many}\n", "'many'", 7, "Most passes"),
+    (PARTS + "model:\n  path: a.onnx\n  maen: 1\n", "'maen'", 9, "did you mean 'mean'"),
+    (PARTS + "model: {path: a.onnx, max_queries: 3}\n", "'max_queries'", 7, "it goes with 'url'"),
+    (PARTS + "model:\n  url: http://127.0.0.1/\n  max_queries: many\n", "'many'", 9, "most cases"),
+    (PARTS + "model: 3\n", "3", 7, "zoo"),
+]
+
+
+@pytest.mark.parametrize(("text", "found", "line", "remedy"), WRONG)
+def test_every_refusal_says_what_was_expected_what_came_where_and_what_to_do(
+    text: str, found: str, line: int, remedy: str
+) -> None:
+    with pytest.raises(PlanError) as caught:
+        parse_plan(text)
+    said = str(caught.value)
+    assert found in caught.value.got
+    assert f"line {line}" in said
+    assert remedy in caught.value.remedy
+    for leaked in ("Input should", "subjects.0", "pydantic", "valid ", "str_type", "NoneType"):
+        assert leaked not in said
+
+
+@pytest.mark.parametrize("threshold", ["default", "youden", 0.3, 0, {"probability": 0.5}, {"score": -1}, None])
+def test_every_form_of_a_threshold_is_read(threshold: object) -> None:
+    assert check_plan({**SHORT, "model": {"zoo": "t_cnn"}, "threshold": threshold}).subjects[0].threshold == threshold
+
+
+def test_the_schema_knows_every_key_that_a_plan_may_have() -> None:
+    schema = plan_schema()
+    assert {"data", "model", "threats", "threshold"} <= set(schema["properties"])
+    kinds = schema["properties"]["model"]["anyOf"]
+    known = {name for kind in kinds for name in kind["properties"]}
+    assert {"zoo", "epochs", "url", "path", "mean", "max_queries", "token_env"} <= known
+    assert "object" not in known
+    assert all(field["description"] for kind in kinds for field in kind["properties"].values())
+    jsonschema = pytest.importorskip("jsonschema")
+    for name in plan_names():
+        text = plan_text(name)
+        filled = yaml.safe_load(text)
+        if "subjects" not in filled:
+            filled |= {"data": {"name": "x"}, "model": {"zoo": "t_cnn"}}
+        jsonschema.validate(filled, schema)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +198,7 @@ def test_limits_of_a_change_are_read_in_its_own_unit(threat: str, limits: list[s
     task = task_of(dataset, subject)
     (found,) = read_threats(subject, dataset, task, "gradients")
     assert [f"{radius.label} {radius.unit}" for radius in found.radii] == limits
-    assert found.id == ("affine-rotation" if "affine" in threat else "corruption")
+    assert found.id == ("affine-rotation" if "affine" in threat else "corruption-only=noise-seeing-labels")
     assert sentence in found.model_at(found.radii[-1], "gradients").sentence(dataset.space, task)
 
 

@@ -157,3 +157,36 @@ def test_finding_names_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("cut.npz", b"PK\x03\x04 and nothing more", "damaged file"),
+        ("empty.npz", b"", "damaged file"),
+        ("empty.csv", b"", "an empty file"),
+        ("blank.csv", b"\n\n", "an empty file"),
+        ("empty.tsv", b"", "an empty file"),
+        ("late.csv", b"\na,label\n1,x\n", "an empty first line"),
+        ("head.csv", b"a,label\n", "column names alone"),
+        ("binary.csv", bytes(range(128, 256)), "damaged file"),
+        ("other.csv", b"a,b\n1,2\n", "columns a, b"),
+        ("cut.csv.gz", b"\x1f\x8b\x08\x00", "damaged file"),
+        ("cut.zip", b"PK", "damaged file"),
+    ],
+)
+def test_a_damaged_file_is_called_damaged_and_no_unknown_format(
+    tmp_path: Path, name: str, content: bytes, said: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        find_dataset(str(tmp_path / name))
+    assert said in caught.value.got
+    assert "readers are" not in str(caught.value)
+    assert name in str(caught.value) or name.endswith(".zip")
+
+
+def test_an_archive_of_other_arrays_is_told_what_was_looked_for(tmp_path: Path) -> None:
+    np.savez(tmp_path / "other.npz", pixels=np.zeros(3))
+    with pytest.raises(DataError, match=r"train_images.*pixels"):
+        find_dataset(str(tmp_path / "other.npz"))

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from titer.cases.dataset import Dataset
-from titer.cases.splits import Split, split
+from titer.cases.splits import Split, split, thinned
 from titer.errors import DataError, PlanError
 
 
@@ -193,6 +193,38 @@ def test_a_limit_keeps_classes_and_is_kept(limit: int, seed: int) -> None:
     assert set(parts.test) <= set(whole.test)
     kept = len(parts.train) + len(parts.validation) + len(parts.test)
     assert kept + len(parts.left_out) == len(targets)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "most", "kept"),
+    [((95, 96, 9), 10, (5, 4, 1)), ((95, 96, 9), 3, (1, 1, 1)), ((500, 3, 2, 1), 6, (3, 1, 1, 1)),
+     ((500, 3, 2, 1), 2, (1, 1, 0, 0)), ((50, 50), 200, (50, 50))],
+)  # fmt: skip
+def test_thinning_keeps_rare_classes(sizes: tuple[int, ...], most: int, kept: tuple[int, ...]) -> None:
+    targets = np.repeat(np.arange(len(sizes)), sizes)
+    rows = np.arange(len(targets))
+    found = [thinned(dataset(targets), rows, most, seed) for seed in range(3)]
+    for each in found:
+        counts = np.bincount(targets[each], minlength=len(sizes))
+        assert sorted(counts) == sorted(kept)
+        assert len(each) == min(most, len(targets))
+        assert (np.diff(each) > 0).all()
+
+
+@given(st.integers(2, 60), st.integers(0, 30))
+@settings(max_examples=40, deadline=None)
+def test_thinning_any_kind_of_task_gives_as_many_as_asked_for(most: int, seed: int) -> None:
+    draw = rng(seed)
+    for task, targets in [
+        ("classes", draw.permutation(np.arange(80) % 3)),
+        ("regression", draw.normal(size=80)),
+        ("multilabel", draw.integers(2, size=(80, 2))),
+        ("anomaly", np.arange(80) % 2),
+    ]:
+        rows = np.sort(draw.permutation(80)[:70])
+        kept = thinned(dataset(targets, task=task), rows, most, seed)
+        assert len(kept) == min(most, 70)
+        assert set(kept) <= set(rows)
 
 
 def test_a_limit_per_part() -> None:

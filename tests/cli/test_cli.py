@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -77,6 +78,8 @@ def test_an_audit_writes_report_page_and_answers(audited: tuple[Path, Said]) -> 
     folder, done = audited
     assert done.returncode == 0, done.stdout + done.stderr
     assert "under attack" in done.stdout
+    assert "no limits set" in done.stdout
+    assert re.search(r"Traps: \d+ passed, \d+ failed.*, \d+ not applicable", done.stdout)
     for name in ("report.json", "report.html", "results.parquet", "plan.yaml"):
         assert (folder / "out" / name).stat().st_size > 0
 
@@ -89,6 +92,34 @@ def test_a_broken_limit_is_exit_code_1(audited: tuple[Path, Said]) -> None:
     )  # fmt: skip
     assert done.returncode == 1
     assert "broken: robust_accuracy < 0.999 at 0.5" in done.stdout
+
+
+def test_a_limit_that_cannot_be_relied_on_is_exit_code_1_with_its_reason(audited: tuple[Path, Said]) -> None:
+    """Eight cases: the limit would hold, and says nothing."""
+    folder, _ = audited
+    done = titer(
+        "audit", folder / "plan.yaml", "--out", folder / "out2", "--scheduler", "inline", "--set", "data.cases=8",
+        "--set", 'fail_if=["robust_accuracy < 0.01 at 0.1"]',
+    )  # fmt: skip
+    assert done.returncode == 1
+    said = " ".join(done.stdout.split())
+    assert "not judged: robust_accuracy < 0.01 at 0.1" in said
+    assert "Enough cases to judge the limits" in said
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [(-2, ["RMSE in years", "5.3", "13.2", "+7.9"]), (-1, ["macro AUROC", "0.871", "0.402", "0.382-0.422", "-0.469"]),
+     (0, ["accuracy", "points"])],
+)  # fmt: skip
+def test_every_kind_of_task_has_its_row(cell: int, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "audit" / "report"))
+    from report_example import example_report
+
+    from titer.cli.audit import _row
+
+    row = " ".join(_row(example_report().cells[cell]))
+    assert all(word in row for word in words), row
 
 
 def test_a_dry_run_lists_trials_and_runs_nothing(audited: tuple[Path, Said], tmp_path: Path) -> None:
@@ -107,6 +138,32 @@ def test_one_cell_runs_alone_with_the_same_number(audited: tuple[Path, Said], tm
     done = titer("audit", audited[0] / "plan.yaml", "--out", tmp_path, "--only", cell["id"], "--scheduler", "inline")
     assert f"{cell['metrics']['robust_accuracy']['value']:.3f}" in done.stdout, done.stdout + done.stderr
     assert not (tmp_path / "report.json").exists()
+    assert "no limit speaks of this cell" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("rule", "code", "said"),
+    [
+        ("robust_accuracy < 0.999 at 0.1", 0, "no limit speaks"),
+        ("robust_accuracy < 0.999 by noise", 0, "no limit speaks"),
+        ("robust_accuracy < 0.999 at 0.5", 1, "broken"),
+        ("robust_accuracy < 0.999", 1, "broken"),
+        ("robust_accuracy < 0.999 by fgsm", 1, "broken"),
+        ("clean_accuracy < 0.001", 0, "held"),
+    ],
+)
+def test_one_cell_leaves_the_audit_alone_and_answers_for_its_own_limits(
+    audited: tuple[Path, Said], rule: str, code: int, said: str
+) -> None:
+    folder, _ = audited
+    cell = "t_mlp/additive-linf/0.5/fgsm"
+    kept = {path.name: path.read_bytes() for path in (folder / "out").iterdir() if path.is_file()}
+    done = titer("audit", folder / "plan.yaml", "--out", folder / "out", "--only", cell, "--scheduler", "inline",
+                 "--set", f'fail_if=["{rule}"]')  # fmt: skip
+    assert done.returncode == code, done.stdout + done.stderr
+    assert said in done.stdout
+    assert "not measured" not in done.stdout
+    assert {path.name: path.read_bytes() for path in (folder / "out").iterdir() if path.is_file()} == kept
 
 
 def test_a_report_is_drawn_again_with_the_same_bytes(audited: tuple[Path, Said]) -> None:
@@ -162,6 +219,19 @@ def test_data_sets_and_methods_are_listed() -> None:
         ('threats.0.knowledge="labels"', "labels"),
         ("model.zoo=t_cnn", "breast_biopsies"),
         ("threats.0.goal=raise", ""),
+        ("threshold=yuden", "youden"),
+        ("threshold={sensitivity: 90}", "0.9"),
+        ("threshold={probability: 0.5}", ""),
+        ('fail_if=["mae > 5"]', "robust_accuracy"),
+        ('fail_if=["robust_accuracy < 50"]', "0.5"),
+        ('fail_if=["robust_accuracy < 50 %"]', ""),
+        ('fail_if=["accuracy_drop > 300"]', "points"),
+        ('fail_if=["robust_acuracy < 0.5"]', "robust_accuracy"),
+        ('fail_if=["robust_accuracy < 0.5 at 0.3"]', "0.1, 0.5"),
+        ("threats.0.limits=[0]", "above 0"),
+        ('attacks=[{"name": "pgd", "steps": "many"}]', "a whole number"),
+        ('attacks=[{"name": "pgd", "steps": 2}, {"name": "pgd", "steps": 4}]', ""),
+        ("model.options={batch: x}", "a whole number"),
     ],
 )
 def test_what_cannot_run_is_refused_before_work(
@@ -174,6 +244,17 @@ def test_what_cannot_run_is_refused_before_work(
         assert "Traceback" not in done.stderr
     else:
         assert done.returncode == 0, done.stderr
+    for leaked in ("Input should", "not supported between", "subjects.0", "object has no attribute"):
+        assert leaked not in done.stderr
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_dry_run_finds_out_that_the_folder_cannot_be(audited: tuple[Path, Said], tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("in the way")
+    done = titer("audit", audited[0] / "plan.yaml", "--out", tmp_path / place, "--dry-run")
+    assert done.returncode == 2
+    assert "a folder to write to" in done.stderr
+    assert (tmp_path / "file").read_text() == "in the way"
 
 
 def test_a_folder_that_cannot_be_written_is_refused(audited: tuple[Path, Said], tmp_path: Path) -> None:

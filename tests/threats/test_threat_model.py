@@ -80,8 +80,8 @@ THREE = Task("classes", ("a", "b", "c"))
             "tokens",
             AGE,
             (
-                "An attacker who sees gradients may move the embedded words by at most 1.0 in total (an "
-                "upper bound that no real text reaches) and wants an answer of age more than 5 above the "
+                "An attacker who sees gradients may move the embedded words by at most 1.0 in total "
+                "(numbers that no text may reach) and wants an answer of age more than 5 above the "
                 "clean one."
             ),
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 def audit(
     model: Any,
     data: Any,
-    plan: str | Path | Mapping[str, Any] = "quick",
+    plan: str | Path | Mapping[str, Any] | None = None,
     *,
     out: str | Path | None = None,
     root: str | Path | None = None,
@@ -30,8 +31,9 @@ def audit(
         model: a torch module, a scikit-learn estimator, a function of arrays, a `titer.models.model.Model`, the path of
             a model file, the address of an endpoint, or the name of a reference model such as "t-cnn".
         data: a `Dataset`, the name of a data set, or the path of a file or folder.
-        plan: the name of a built-in plan (`titer plans` lists them), the path of a plan, or a mapping; what it says of
-            model and data is replaced.
+        plan: the name of a built-in plan (`titer list` names them), the path of a plan, or a mapping; what it says of
+            model and data is replaced. Left out, the plan is what `titer init` would write for this model and data;
+            `report.identity` gives its title and every setting.
         out: folder for results, so that a stopped audit resumes; a temporary one if left out.
         root: folder of data sets that are found by name; TITER_DATA if left out.
         settings: entries of the plan to override, e.g. `seeds=(0, 1)`, and settings of the model such as
@@ -47,24 +49,23 @@ def audit(
     from titer.audit.run.choose import choose
     from titer.cases.find import data_root
 
-    raw = _mapping(plan)
+    raw = {} if plan is None else _mapping(plan)
     known = set(Plan.model_fields) | {"threats", "attacks", "threshold", "tolerance", "costs"}
-    raw |= {key: value for key, value in settings.items() if key in known}
+    chosen = {key: value for key, value in settings.items() if key in known}
     options = {key: value for key, value in settings.items() if key not in known}
     folder = data_root(None if root is None else Path(root))
     spec, dataset = _data(data, raw.get("data", {}), folder)
-    raw["data"] = spec
-    raw["model"] = _model(model, dataset, {**_kept(raw.get("model", {})), **options})
-    made = check_plan(raw)
-    prepared = opened(made, folder)
+    asked = _model(model, dataset, {**_kept(raw.get("model", {})), **options})
+    if plan is None:
+        raw = _proposed(asked, dataset, chosen.get("tolerance"))
+    made = check_plan({**raw, **chosen, "data": spec, "model": asked})
     in_memory = any(
         "object" in subject.model or str(subject.data.path).startswith("memory:") for subject in made.subjects
     )
     executor = choose("inline" if in_memory else None)
-    if out is not None:
-        return run(prepared, Path(out), executor)
-    with tempfile.TemporaryDirectory(prefix="titer-") as temporary:
-        return run(prepared, Path(temporary), executor)
+    with nullcontext(out) if out is not None else tempfile.TemporaryDirectory(prefix="titer-") as place:
+        results = Path(place)
+        return run(opened(made, folder, out=results), results, executor)
 
 
 def _mapping(plan: str | Path | Mapping[str, Any]) -> dict[str, Any]:
@@ -82,6 +83,21 @@ def _mapping(plan: str | Path | Mapping[str, Any]) -> dict[str, Any]:
     if "subjects" in raw:
         raise PlanError("a plan for one model", "'subjects'", "run it with 'titer audit', or take a plan without them")
     return raw
+
+
+def _proposed(model: Mapping[str, Any], dataset: Dataset, tolerance: float | None) -> dict[str, Any]:
+    """What `titer init` would propose for this model and data, under a title that says so."""
+    from titer.audit.propose import proposed
+    from titer.audit.propose import tolerance as usual
+    from titer.audit.subject import OBJECTS
+    from titer.models.load import load_model
+
+    if "zoo" in model:
+        return proposed(dataset, "gradients", own=False)
+    if dataset.task == "regression" and tolerance is None:
+        tolerance = usual(dataset)
+    opened = OBJECTS[model["object"]] if "object" in model else load_model(model, dataset, tolerance=tolerance)
+    return proposed(dataset, opened.access, own=True)
 
 
 def _kept(model: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,17 +11,17 @@ from titer.audit.results import Measured, Results
 
 
 def export(results: Results) -> bytes:
-    """One row per cell, trial and case, in the order of the plan.
+    """One row per cell, trial and case, in the order of the plan. `docs/results.md` describes every column.
 
-    Columns: cell, model, attack, threat, limit, unit, seed, case (row of the data set), patient (a code, not an
-    identifier), target, decision_clean, decision_attacked, score_clean, score_attacked (the number that rises with
-    disease, where there is one), right_clean, fooled, cost, queries, passes.
+    A model with several findings, or with more than two classes, has columns of its own behind a colon, such as
+    `score_clean:effusion`; they are empty in rows of other models.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     sink = io.BytesIO()
     writer: Any = None
+    own = list(dict.fromkeys(name for cell in results.cells for name in _own(cell.trials[0])))
     for cell in results.cells:
         for trial in cell.trials:
             n = len(trial.targets)
@@ -34,7 +34,9 @@ def export(results: Results) -> bytes:
                 "unit": cell.radius.unit,
                 "seed": trial.trial.seed,
             }
-            table = pa.table({**{name: np.full(n, value) for name, value in told.items()}, **_columns(trial)})
+            shared = {**{name: np.full(n, value) for name, value in told.items()}, **_columns(trial)}
+            blank, filled = np.full(n, np.nan), _own(trial)
+            table = pa.table({**shared, **{name: filled.get(name, blank) for name in own}})
             if writer is None:
                 writer = pq.ParquetWriter(sink, table.schema, compression="zstd")
             writer.write_table(table.cast(writer.schema))
@@ -63,3 +65,19 @@ def _columns(trial: Measured) -> dict[str, Any]:
         "queries": trial.after["queries"].astype(np.int64),
         "passes": trial.after["passes"].astype(np.int64),
     }
+
+
+def _own(trial: Measured) -> dict[str, Any]:
+    """One column per finding, or per class where there are more than two: truth, decisions, scores."""
+    task = trial.task
+    if task.kind != "multilabel" and not (task.kind == "classes" and len(task.classes) > 2):
+        return {}
+    made: dict[str, Any] = {}
+    for when, table in (("clean", trial.before), ("attacked", trial.after)):
+        decided = task.decide(table["scores"])
+        for k, name in enumerate(task.classes):
+            if task.kind == "multilabel":
+                made[f"target:{name}"] = trial.targets[:, k].astype(float)
+                made[f"decision_{when}:{name}"] = decided[:, k].astype(float)
+            made[f"score_{when}:{name}"] = table["scores"][:, k].astype(float)
+    return made

@@ -43,6 +43,8 @@ def read_limit(raw: Any, space: Space, *, counted: bool, unit: str | None = None
     if match is None or (match["bottom"] is not None and float(match["bottom"]) == 0):
         raise ThreatError("a limit such as 4/255, '0.05 mV' or '2 %'", repr(raw), "correct it in 'limits'")
     value = float(match["top"]) / float(match["bottom"] or 1)
+    if value <= 0:
+        raise ThreatError("a limit above 0", repr(raw), "leave it out: answers without an attack are always measured")
     written = match["unit"]
     if counted:
         plain = "words" if space.kind == "tokens" else "features" if space.kind == "table" else "values"

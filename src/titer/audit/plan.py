@@ -9,11 +9,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
+from titer.audit.operating import read_rule
 from titer.digest import digest
+from titer.errors import PlanError
+from titer.faults import Refused, passing
+from titer.models.adapters.spec import check_model, model_schema
 
 Limit = float | int | str
+# Pictures that an attack keeps, so that more or fewer can be shown without attacking again.
+MOST_PICTURES = 12
 
 
 class Part(BaseModel):
@@ -25,9 +31,15 @@ class Part(BaseModel):
 class SplitSpec(Part):
     """How cases are divided."""
 
-    by: Literal["patient", "official"] = Field("patient", description="Split by patient, or as the source fixed it.")
+    by: Literal["patient", "official"] | None = Field(
+        None,
+        description="Split by patient, or as the source fixed it. Left out: by patient for models trained here; for a "
+        "model of yours the source's parts where it fixes any, of which the train part is never used.",
+    )
     fractions: tuple[float, float, float] | None = Field(
-        None, description="Shares of train, validation and test; 50/25/25 for models trained here, 0/50/50 otherwise."
+        None,
+        description="Shares of train, validation and test; 50/25/25 for models trained here, otherwise 0/50/50, "
+        "or 0/0/100 where no threshold has to be fixed; given, they mean a split by patient.",
     )
     near_duplicates: Literal["refuse", "drop", "report"] = Field(
         "refuse", description="What happens to near-identical cases on both sides of the split."
@@ -47,7 +59,9 @@ class DataSpec(Part):
     @model_validator(mode="after")
     def _one_place(self) -> DataSpec:
         if (self.name is None) == (self.path is None):
-            raise ValueError("give either 'name' or 'path'")
+            both = self.name is not None
+            got = f"{self.name} and {self.path}" if both else "neither"
+            raise Refused(PlanError("either 'name' or 'path' of the data", got, "say where the cases are"))
         return self
 
 
@@ -67,7 +81,9 @@ class ThreatSpec(Part):
     where: Literal["all", "outside-mask", "inside-mask"] = Field(
         "all", description="What may change: all, never a known lesion, or only what the masks mark (brain tissue)."
     )
-    attacks: tuple[str | dict[str, Any], ...] | None = Field(None, description="Attacks for this threat only.")
+    attacks: tuple[str | dict[str, Any], ...] | None = Field(
+        None, description="Attacks for this threat only, as above."
+    )
     main: Limit | None = Field(None, description="The limit that the summary speaks of; the middle one if left out.")
 
     @field_validator("limits", mode="before")
@@ -81,7 +97,7 @@ class CostSpec(Part):
 
     false_negative: float = Field(5.0, ge=0, description="Cost of one missed patient.")
     false_positive: float = Field(1.0, ge=0, description="Cost of one false alarm.")
-    unit: str = Field("false alarms", description="Unit of the costs.")
+    unit: str = Field("weighted errors", description="Unit of the costs, such as EUR or QALY.")
     prevalence: float | None = Field(None, ge=0, le=1, description="Share of diseased patients; as in the test set.")
 
 
@@ -90,14 +106,39 @@ class Subject(Part):
 
     name: str = Field("", description="Name of the model in the report.")
     data: DataSpec
-    model: dict[str, Any] = Field(description="zoo: a reference model; path, url or python: a model of yours.")
+    model: Annotated[dict[str, Any], WithJsonSchema(model_schema())] = Field(
+        description="zoo: a reference model, trained here; path, url or python: a model of yours."
+    )
     threats: tuple[ThreatSpec, ...] = Field(min_length=1)
-    attacks: tuple[str | dict[str, Any], ...] = Field(("fgsm", "pgd", "noise"), min_length=1)
-    threshold: str | dict[str, float] | None = Field(
-        None, description="default, youden, {sensitivity: 0.9}, {specificity: 0.95} or {percentile: 95} of normals."
+    attacks: tuple[str | dict[str, Any], ...] = Field(
+        ("fgsm", "pgd", "noise"),
+        min_length=1,
+        description="Names, or {name: pgd, steps: 50} with settings and, if wanted, a label for the report: as.",
+    )
+    threshold: float | str | dict[str, float] | None = Field(
+        None,
+        description="default (the model's own rule); a number: a probability if the model gives probabilities, else a "
+        "score; {probability: 0.5}, {score: 1.2}; or fixed on validation cases: youden, {sensitivity: 0.9}, "
+        "{specificity: 0.95}, {percentile: 95} of normals. Left out: default for a model of yours, youden for "
+        "two-sided models trained here, {percentile: 95} for anomalies.",
     )
     tolerance: float | None = Field(None, gt=0, description="Regression: an error above this is wrong.")
     costs: CostSpec = Field(default_factory=CostSpec)
+
+    @field_validator("model", mode="after")
+    @classmethod
+    def _model_known(cls, value: dict[str, Any]) -> dict[str, Any]:
+        with passing():
+            check_model(value)
+        return value
+
+    @field_validator("threshold", mode="before")
+    @classmethod
+    def _readable(cls, value: Any) -> Any:
+        if value is not None:
+            with passing():
+                read_rule(value)
+        return value
 
 
 class Plan(Part):
@@ -109,7 +150,7 @@ class Plan(Part):
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1, description="One trial per seed.")
     fail_if: tuple[str, ...] = Field((), description="Rules such as 'robust_accuracy < 0.5 at 4/255'.")
     explain: dict[str, str] = Field(default_factory=dict, description="Trap name: why its failure is understood.")
-    gallery: int = Field(2, ge=0, le=12, description="Cases shown per model and threat.")
+    gallery: int = Field(2, ge=0, le=MOST_PICTURES, description="Cases shown per model and threat.")
     resamples: int = Field(2000, ge=200, description="Bootstrap resamples.")
     margin: float = Field(2.0, gt=0, description="Equivalence margin for clean accuracy, in points.")
 
@@ -122,11 +163,11 @@ class Plan(Part):
     @classmethod
     def _once(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         if len(set(value)) != len(value):
-            raise ValueError("every seed once")
+            raise Refused(PlanError("every seed once", str(list(value)), "correct 'seeds'"))
         return value
 
 
-_SHARED = ("data", "model", "threats", "attacks", "threshold", "tolerance", "costs")
+SHARED = ("data", "model", "threats", "attacks", "threshold", "tolerance", "costs")
 
 
 def spread(raw: dict[str, Any]) -> dict[str, Any]:
@@ -135,8 +176,8 @@ def spread(raw: dict[str, Any]) -> dict[str, Any]:
     >>> spread({"titer": 1, "data": 1, "model": 2, "threats": 3})["subjects"]
     [{'data': 1, 'model': 2, 'threats': 3}]
     """
-    shared = {key: raw[key] for key in _SHARED if key in raw}
-    rest = {key: value for key, value in raw.items() if key not in _SHARED}
+    shared = {key: raw[key] for key in SHARED if key in raw}
+    rest = {key: value for key, value in raw.items() if key not in SHARED}
     subjects = rest.get("subjects", [{}] if shared else [])
     if isinstance(subjects, list):
         rest["subjects"] = [{**shared, **each} if isinstance(each, dict) else each for each in subjects]

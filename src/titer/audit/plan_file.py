@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from titer.audit.plan import Plan, spread
+from titer.audit.plan import SHARED, Plan, spread
 from titer.errors import PlanError
+from titer.faults import Refused, expectation, field_at, hint_for, model_in, place_of, worst
 
 _LARGEST = 1 << 20
 
@@ -58,53 +58,47 @@ def check_plan(raw: Mapping[str, Any], where: str = "plan", node: Any = None) ->
     try:
         return Plan.model_validate(plain)
     except ValidationError as error:
-        faults = error.errors()
-        first = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
-        place = [part for part in first["loc"] if not _is_tag(part)]
-        line = _line(node, place, "subjects" in raw)
-        at = f" at {where} line {line}" if line else f" in {where}"
-        path = ".".join(map(str, place))
-        if first["type"] == "extra_forbidden":
-            known = _known(place)
-            near = get_close_matches(str(place[-1]), known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"remove it, known here: {', '.join(known)}"
-            raise PlanError("a known key", f"{place[-1]!r}{at}", hint) from error
-        if first["type"] == "missing":
-            raise PlanError(f"the key {path!r}", f"none{at}", "add it") from error
-        raise PlanError(
-            f"{path}: {first['msg'].removeprefix('Value error, ')}", f"{first['input']!r:.80}{at}", "correct the value"
-        ) from error
+        raise _refusal(worst(error.errors(include_url=False)), where, node, "subjects" in raw) from error
 
 
-def _is_tag(part: Any) -> bool:
-    """Whether pydantic put this into the place to name a branch of a union."""
-    return isinstance(part, str) and (
-        part in ("str", "int", "float") or part.startswith(("dict[", "function-", "tuple["))
-    )
+def plan_schema() -> dict[str, Any]:
+    """JSON schema of a plan's file, in which what holds for all subjects may stand at the top."""
+    found = Plan.model_json_schema()
+    shared = found["$defs"]["Subject"]["properties"]
+    found["properties"] |= {name: shared[name] for name in SHARED}
+    found["required"] = ["titer"]
+    found["anyOf"] = [{"required": ["subjects"]}, {"required": ["data", "model", "threats"]}]
+    return found
+
+
+def _refusal(faults: list[Mapping[str, Any]], where: str, node: Any, several: bool) -> PlanError:
+    """A mistake with its place and line, and what to do about it."""
+    first, place = faults[0], list(place_of(faults[0]))
+    path = ".".join(map(str, place if several or place[:2] != ["subjects", 0] else place[2:]))
+    held = first.get("ctx", {}).get("error")
+    told = held.error if isinstance(held, Refused) else None
+    if told is not None and isinstance(first["input"], dict):
+        # A refusal inside a mapping speaks of one of its keys.
+        place += [key for key in first["input"] if told.got == repr(key) or f"for {key!r}" in told.expected][:1]
+    line = _line(node, place, several)
+    at = f" at {where} line {line}" if line else f" in {where}"
+    if told is not None:
+        return PlanError(told.expected, f"{told.got}{at}", told.remedy)
+    if first["type"] == "extra_forbidden":
+        return PlanError("a known key", f"{place[-1]!r}{at}", hint_for(place[-1], _known(place)))
+    if first["type"] == "missing":
+        return PlanError(f"the key {path!r}", f"none{at}", "add it")
+    field = field_at(Plan, place)
+    remedy = f"correct it: {field.description}" if field is not None and field.description else "correct the value"
+    return PlanError(f"{expectation(faults)} for {path!r}", f"{first['input']!r:.80}{at}", remedy)
 
 
 def _known(place: list[Any]) -> list[str]:
-    model: type[BaseModel] = Plan
-    for part in place[:-1]:
-        if isinstance(part, str) and part in model.model_fields:
-            found = _model_in(model.model_fields[part].annotation)
-            if found is None:
-                return []
-            model = found
-    names = list(model.model_fields)
-    if model is Plan:
-        names += ["data", "model", "threats", "attacks", "threshold", "tolerance", "costs"]
-    return names
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for inner in get_args(annotation):
-        found = _model_in(inner)
-        if found is not None:
-            return found
-    return None
+    if all(not isinstance(part, str) for part in place[:-1]):
+        return [*Plan.model_fields, *SHARED]
+    field = field_at(Plan, place[:-1])
+    model = None if field is None else model_in(field.annotation)
+    return [] if model is None else list(model.model_fields)
 
 
 def _line(node: Any, place: list[Any], has_subjects: bool) -> int | None:

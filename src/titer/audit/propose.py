@@ -51,7 +51,9 @@ def propose(dataset: Dataset, access: Access) -> Proposal:
                 f"{dataset.card.name} without synonyms and a model that gives {access}",
                 "add synonyms to the data set (data.options)",
             )
-        return Proposal("embedding", "l2", ("0.5", "1", "2", "4"), "2", "an upper bound on any rewording")
+        return Proposal(
+            "embedding", "l2", ("0.5", "1", "2", "4"), "2", "the numbers behind the words: no text does this"
+        )
     if space.kind == "table" and space.radius_unit == "SD":
         return Proposal("additive", "linf", ("0.05", "0.1", "0.25", "0.5"), "0.25", "SD of each feature")
     unit = space.unit.casefold()
@@ -68,9 +70,43 @@ def propose(dataset: Dataset, access: Access) -> Proposal:
     return Proposal("additive", "linf", steps, steps[2], f"{space.unit}; 0.5 to 4 % of the range")
 
 
-def attacks_for(access: Access) -> str:
-    """Attacks that an attacker with this knowledge can run, and the control."""
-    return {"gradients": "[fgsm, pgd, noise]", "scores": "[square, noise]", "labels": "[random_search, noise]"}[access]
+def attacks_for(access: Access, change: str = "additive") -> tuple[str, ...]:
+    """Attacks that an attacker with this knowledge can run on a change, and the control.
+
+    >>> attacks_for("scores")
+    ('square', 'noise')
+    >>> attacks_for("gradients", "substitution")
+    ('jsma', 'random_search', 'noise')
+    """
+    if change == "substitution":
+        return ("jsma", "random_search", "noise") if access == "gradients" else ("random_search", "noise")
+    return {
+        "gradients": ("fgsm", "pgd", "noise"), "scores": ("square", "noise"), "labels": ("random_search", "noise"),
+    }[access]  # fmt: skip
+
+
+def proposed(dataset: Dataset, access: Access, *, own: bool) -> dict[str, Any]:
+    """The settings of a first plan, but for model and data.
+
+    Arguments
+        dataset: the cases. access: what the model gives. own: whether it is a model of the user's, which brings its
+            own decision rule, and not one that is trained here.
+    """
+    found = propose(dataset, access)
+    threat = {
+        "change": found.change, **({"norm": found.norm} if found.norm else {}),
+        "limits": [_number(limit) for limit in found.limits], "main": _number(found.main),
+    }  # fmt: skip
+    threshold = _threshold(dataset, own)
+    return {
+        "titer": 1,
+        "name": f"First look, as titer init proposes: {dataset.card.title}",
+        "threats": [threat],
+        "attacks": list(attacks_for(access, found.change)),
+        **({"threshold": threshold} if threshold else {}),
+        **({"tolerance": tolerance(dataset)} if dataset.task == "regression" else {}),
+        "fail_if": [f"{_rule(dataset)} at {found.limits[0]}"],
+    }
 
 
 def propose_plan(model: str, data: str, *, root: Path | None, settings: dict[str, Any], options: dict[str, Any]) -> str:
@@ -115,25 +151,25 @@ def plan_for(
     model: str, data: str, dataset: Dataset, access: Access, *, settings: dict[str, Any], options: dict[str, Any]
 ) -> str:
     """Text of a plan of at most 15 lines that `titer audit` accepts as it is."""
-    found = propose(dataset, access)
+    place = address(model)
+    found, settled = propose(dataset, access), proposed(dataset, access, own="zoo" not in place)
     where: dict[str, Any] = {"name" if _is_name(data) else "path": data, **({"options": options} if options else {})}
     people = len(set(dataset.cases.patients.tolist()))
-    norm = f", norm: {found.norm}" if found.norm else ""
-    threshold = _threshold(dataset)
     lines = [
         f"# {dataset.card.title}: {dataset.space.describe()}",
         "titer: 1",
         f"name: {_quoted(f'Audit of {Path(model).name or model}')}",
         f"data: {_flow(where)}  # {len(dataset.cases)} cases, {people} patients",
-        f"model: {_flow({**address(model), **settings})}",
+        f"model: {_flow({**place, **settings})}",
         f"threats:  # {found.words}",
-        f"  - {{change: {found.change}{norm}, limits: [{', '.join(found.limits)}], main: {found.main}}}",
-        f"attacks: {attacks_for(access)}  # the model gives {access}",
-        *([f"threshold: {threshold}  # operating point, fixed on validation cases"] if threshold else []),
-        *(["tolerance: " + f"{tolerance(dataset):.3g}  # an error above this is wrong: set what is clinical"]
-          if dataset.task == "regression" else []),
+        f"  - {_flow(settled['threats'][0])}",
+        f"attacks: {_quoted(settled['attacks'])}  # the model gives {access}",
+        *([f"threshold: {_quoted(settled['threshold'])}  # operating point, fixed on validation cases"]
+          if "threshold" in settled else []),
+        *([f"tolerance: {settled['tolerance']}  # an error above this is wrong: set what is clinical"]
+          if "tolerance" in settled else []),
         "seeds: [0]  # one trial per seed; five or more for statements about training and splits",
-        f'fail_if: ["{_rule(dataset)} at {found.limits[0]}"]',
+        f"fail_if: {_quoted(settled['fail_if'])}",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
 
@@ -157,25 +193,28 @@ def _is_name(data: str) -> bool:
     return data in DATASETS.names()
 
 
-def _threshold(dataset: Dataset) -> str:
+def _threshold(dataset: Dataset, own: bool) -> Any:
+    """Models trained here, and scores of anomaly, have no rule of their own."""
     if dataset.task == "anomaly":
-        return "{percentile: 95}"
-    return "youden" if dataset.task == "classes" and len(dataset.classes) == 2 else ""
+        return {"percentile": 95}
+    return "youden" if not own and dataset.task == "classes" and len(dataset.classes) == 2 else None
 
 
 def tolerance(dataset: Dataset) -> float:
-    """One standard deviation of the truth, as a first guess at which error is wrong."""
-    return float(np.std(dataset.cases.targets.astype(float)))
+    """One standard deviation of the truth, to two digits, as a first guess at which error is wrong."""
+    return float(f"{np.std(dataset.cases.targets.astype(float)):.2g}")
 
 
 def _rule(dataset: Dataset) -> str:
-    return (
-        "mae > 1e9"
-        if dataset.task == "regression"
-        else "macro_auroc < 0.5"
-        if dataset.task == "multilabel"
-        else "robust_accuracy < 0.5"
-    )
+    """The result that would be a failure: errors beyond the tolerance on average, findings no better than guessed."""
+    if dataset.task == "regression":
+        return f"mae > {np.format_float_positional(tolerance(dataset), trim='0')}"
+    return "macro_auroc < 0.5" if dataset.task == "multilabel" else "robust_accuracy < 0.5"
+
+
+def _number(limit: str) -> Any:
+    """A limit as YAML has it, so that it stands in the plan without quotes."""
+    return limit if "/" in limit else float(limit) if "." in limit else int(limit)
 
 
 def _flow(options: dict[str, Any]) -> str:

@@ -150,7 +150,7 @@ def collect(prepared: Prepared, get: Callable[[str], bytes]) -> Results:
 def _cell(prepared: Prepared, name: str, trials: list[Measured]) -> CellResults:
     trial = trials[0].trial
     threat = prepared.threats[trial.subject][trial.threat]
-    search = next(attack for attack in threat.attacks if attack.name == trial.attack)
+    search = threat.attack(trial.attack)
     return CellResults(
         name,
         prepared.subject(trial),

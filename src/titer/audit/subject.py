@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from difflib import get_close_matches
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from titer.audit.limits import Radius, read_limit
 from titer.audit.plan import Plan, Subject, ThreatSpec
 from titer.cases.dataset import Dataset
-from titer.errors import DataError, PlanError, TiterError
+from titer.digest import digest
+from titer.errors import DataError, PlanError, TiterError, did_you_mean
+from titer.faults import expectation, worst
+from titer.models.adapters.spec import read_reference
 from titer.registry import ATTACKS, CHANGES, MODELS
 
 if TYPE_CHECKING:
@@ -37,18 +40,45 @@ class Threatened:
     radii: tuple[Radius, ...]
     main: Radius
     attacks: tuple[Attack, ...]
+    labels: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.labels:
+            object.__setattr__(self, "labels", tuple(attack.name for attack in self.attacks))
 
     @property
     def id(self) -> str:
-        """Short name within the subject."""
+        """Short name within the subject: the change, and whatever differs from what is usual."""
+        spec = self.spec
         parts = [
-            self.spec.change,
+            spec.change,
             getattr(self.change, "norm", ""),
             self.change.variant,
-            self.spec.goal if self.spec.goal != "untargeted" else "",
-            self.spec.where if self.spec.where != "all" else "",
+            *(f"{name}={_short(value)}" for name, value in sorted(self._unusual().items())),
+            spec.goal if spec.goal != "untargeted" else "",
+            "" if spec.target is None else f"to-{_short(spec.target)}",
+            spec.where if spec.where != "all" else "",
+            "" if spec.knowledge is None else f"seeing-{spec.knowledge}",
+            "" if spec.queries is None else f"{spec.queries}-queries",
         ]
         return "-".join(filter(None, map(str, parts)))
+
+    def attack(self, label: str) -> Attack:
+        """The attack that reports call so."""
+        return self.attacks[self.labels.index(label)]
+
+    def named(self) -> tuple[tuple[str, Attack], ...]:
+        """Each attack with its label, in the order of the plan."""
+        return tuple(zip(self.labels, self.attacks, strict=True))
+
+    def _unusual(self) -> dict[str, Any]:
+        """Settings of the change that differ from its defaults; where its variant tells, what is off needs no word."""
+        usual = inspect.signature(type(self.change)).parameters
+        return {
+            name: value
+            for name, value in self.spec.options.items()
+            if name in usual and value != usual[name].default and (value or not self.change.variant)
+        }
 
     def model_at(self, radius: Radius, access: Access) -> ThreatModel:
         """The threat model at one radius, against a model that gives `access`."""
@@ -88,18 +118,10 @@ def _read(where: str, root: Path | None, options: str) -> Dataset:
 
 def recipe_of(subject: Subject) -> Recipe | None:
     """The reference model that a subject trains, or None for a model of the user's."""
-    if "zoo" not in subject.model:
+    if subject.model.get("zoo") is None:
         return None
-    known = ("zoo", "options", "epochs", "name")
-    for key in subject.model:
-        if key not in known:
-            near = get_close_matches(key, known, n=1)
-            raise PlanError(
-                "a known key of 'model'", repr(key), f"did you mean {near[0]!r}?" if near else f"use {known}"
-            )
-    made: Recipe = build(
-        MODELS.find(str(subject.model["zoo"])), dict(subject.model.get("options", {})), "model.options"
-    )
+    said = read_reference(subject.model)
+    made: Recipe = build(MODELS.find(said.zoo), said.options, "model.options")
     return made
 
 
@@ -108,10 +130,12 @@ def build(kind: type[Any], settings: Mapping[str, Any], where: str) -> Any:
     known = list(inspect.signature(kind).parameters)
     for key in settings:
         if key not in known:
-            near = get_close_matches(str(key), known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}"
-            raise PlanError(f"a setting of {kind.__name__} in {where}", repr(key), hint)
-    plain = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
+            hint = did_you_mean(str(key), known)
+            raise PlanError(
+                f"a setting of {kind.__name__} in {where}", repr(key), f"{hint}known: {', '.join(known) or 'none'}"
+            )
+    declared = get_type_hints(kind.__init__)
+    plain = {key: _of_kind(key, value, declared.get(key, Any), where) for key, value in settings.items()}
     try:
         return kind(**plain)
     except TiterError:
@@ -122,19 +146,85 @@ def build(kind: type[Any], settings: Mapping[str, Any], where: str) -> Any:
         ) from error
 
 
-def read_attacks(raw: tuple[str | dict[str, Any], ...]) -> tuple[Attack, ...]:
-    """Attacks from a plan: a name, or a mapping with `name` and settings."""
-    made = []
+def _of_kind(key: str, value: Any, declared: Any, where: str) -> Any:
+    """A setting, refused where it is of another kind than its declaration says."""
+    from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+
+    given = tuple(value) if isinstance(value, list) else value
+    try:
+        kind = TypeAdapter(declared, config=ConfigDict(strict=False))
+    except PydanticUserError:
+        return given
+    try:
+        kind.validate_python(given)
+    except ValidationError as error:
+        expected = expectation(worst(error.errors(include_url=False)))
+        raise PlanError(f"{expected} for {key!r} in {where}", repr(value), f"correct {key!r}") from error
+    return given
+
+
+def read_attacks(raw: tuple[str | dict[str, Any], ...]) -> tuple[tuple[str, Attack], ...]:
+    """Attacks from a plan with their labels: a name, or a mapping with `name`, settings, and if wanted a label `as`.
+
+    An attack that is there once is called by its name; one that is there with several settings, also by those that
+    tell them apart.
+
+    >>> [label for label, _ in read_attacks(("fgsm", {"name": "pgd", "steps": 5}, {"name": "pgd", "as": "long pgd"}))]
+    ['fgsm', 'pgd', 'long pgd']
+    >>> [label for label, _ in read_attacks(({"name": "pgd", "steps": 5}, {"name": "pgd", "steps": 50}))]
+    ['pgd steps=5', 'pgd steps=50']
+    """
+    made: list[tuple[str, Attack]] = []
     for each in raw:
         settings = {"name": each} if isinstance(each, str) else dict(each)
-        name = settings.pop("name", None)
+        name, label = settings.pop("name", None), settings.pop("as", "")
         if not isinstance(name, str):
             raise PlanError("an attack with a 'name'", repr(each), "write for example {name: pgd, steps: 40}")
-        made.append(build(ATTACKS.find(name), settings, f"attack {name}"))
-    names = [attack.name for attack in made]
-    if len(set(names)) != len(names):
-        raise PlanError("every attack once per threat", ", ".join(names), "give variants a threat of their own")
-    return tuple(made)
+        made.append((_label(label, name), build(ATTACKS.find(name), settings, f"attack {name}")))
+    _refuse_repeats(made)
+    labels = [label or _telling(attack, [other for said, other in made if not said]) for label, attack in made]
+    twice = next((label for place, label in enumerate(labels) if label in labels[:place]), None)
+    if twice is not None:
+        raise PlanError("a label of its own for every attack", f"{twice!r} twice", "correct 'as'")
+    return tuple(zip(labels, (attack for _, attack in made), strict=True))
+
+
+def _label(label: Any, name: str) -> str:
+    """A label that may stand in tables, names of cells and commands."""
+    if label == "":
+        return ""
+    if not isinstance(label, str) or not re.fullmatch(r"[^\W_][\w .,=+-]{0,39}", label):
+        raise PlanError(
+            "a label of at most 40 letters, digits, blanks and signs . , = + -", repr(label), "correct 'as'"
+        )
+    if label != name and label in ATTACKS.names():
+        raise PlanError(f"a label for {name} that is no other attack's name", repr(label), "choose another 'as'")
+    return label
+
+
+def _refuse_repeats(made: list[tuple[str, Attack]]) -> None:
+    for place, (_, attack) in enumerate(made):
+        if any(settings_of(attack) == settings_of(other) for _, other in made[:place]):
+            raise PlanError("every attack once", f"{attack.name} twice with the same settings", "remove one of them")
+
+
+def _telling(attack: Attack, others: list[Attack]) -> str:
+    """The name, with those settings by which it differs from others of the same name."""
+    alike = [settings_of(other) for other in others if other.name == attack.name]
+    mine = settings_of(attack)
+    differing = [key for key in mine if any(mine[key] != other[key] for other in alike)]
+    return " ".join([attack.name, *(f"{key}={_short(mine[key])}" for key in differing)])
+
+
+def _short(value: Any) -> str:
+    """A setting in a name: letters, digits and few signs."""
+    plain = "+".join(map(_short, value)) if isinstance(value, (list, tuple)) else str(value)
+    if isinstance(value, float):
+        plain = f"{value:g}"
+    if isinstance(value, dict):
+        plain = ",".join(f"{key}={_short(inner)}" for key, inner in sorted(value.items()))
+    word = re.sub(r"[^\w=.,+-]+", "-", plain)
+    return word if len(word) <= 40 else f"{word[:30]}-{digest(plain)[:8]}"
 
 
 def read_threats(subject: Subject, dataset: Dataset, task: Task, access: Access) -> tuple[Threatened, ...]:
@@ -158,29 +248,33 @@ def read_threats(subject: Subject, dataset: Dataset, task: Task, access: Access)
         if main.value not in [radius.value for radius in radii]:
             raise PlanError(f"a main limit among {[r.label for r in radii]}", main.label, "correct 'main'")
         attacks = read_attacks(spec.attacks if spec.attacks is not None else subject.attacks)
-        fitting = tuple(a for a in attacks if a.fits(change) and allows(spec.knowledge or access, a.needs))
+        sees = spec.knowledge or access
+        fitting = tuple((label, a) for label, a in attacks if a.fits(change) and allows(sees, a.needs))
         if spec.attacks is not None and len(fitting) < len(attacks):
-            wrong = next(a for a in attacks if a not in fitting)
+            wrong = next(label for label, _ in attacks if label not in dict(fitting))
             raise PlanError(
-                f"attacks that can search {spec.change!r} seeing {spec.knowledge or access}",
-                wrong.name,
+                f"attacks that can search {spec.change!r} seeing {sees}",
+                wrong,
                 "remove it from this threat's attacks, or change the threat",
             )
-        if not [a for a in fitting if not a.control]:
+        if not [a for _, a in fitting if not a.control]:
             raise PlanError(
-                f"an attack that can search {spec.change!r} seeing {spec.knowledge or access}",
-                ", ".join(a.name for a in attacks),
+                f"an attack that can search {spec.change!r} seeing {sees}",
+                ", ".join(label for label, _ in attacks),
                 "add one: pgd or jsma with gradients, square with scores, greedy for single edits",
             )
-        used |= {a.name for a in fitting}
-        made = Threatened(spec, change, tuple(radii), main, fitting)
+        used |= {label for label, _ in fitting}
+        labels, searches = zip(*fitting, strict=True)
+        made = Threatened(spec, change, tuple(radii), main, searches, labels)
         made.model_at(main, access).check(dataset.space, task)
         threats.append(made)
     _all_used(subject, used, access)
     ids = [threat.id for threat in threats]
     if len(set(ids)) != len(ids):
         raise PlanError(
-            "threats that differ in change, norm, goal or 'where'", ", ".join(ids), "put their limits into one threat"
+            "threats that differ in change, its settings, goal, knowledge, queries or 'where'",
+            ", ".join(ids),
+            "put their limits into one threat",
         )
     return tuple(threats)
 
@@ -188,7 +282,7 @@ def read_threats(subject: Subject, dataset: Dataset, task: Task, access: Access)
 def _all_used(subject: Subject, used: set[str], access: Access) -> None:
     if all(spec.attacks is not None for spec in subject.threats):
         return
-    idle = [a.name for a in read_attacks(subject.attacks) if a.name not in used]
+    idle = [label for label, _ in read_attacks(subject.attacks) if label not in used]
     if idle:
         raise PlanError(
             f"attacks that fit one of the threats and a model that gives {access}",
@@ -208,15 +302,31 @@ def task_of(dataset: Dataset, subject: Subject) -> Task:
 
 
 def split_of(subject: Subject, dataset: Dataset, seed: int, plan_trained: bool) -> Any:
-    """The parts for one trial, checked for leakage; returns the split and the sentence of the check."""
+    """The parts for one trial, checked for leakage; returns the split and the sentence of the check.
+
+    A model of the user's was trained elsewhere, very likely on the train part of the source: where the source fixes
+    parts, its validation part fixes the threshold and its test part is attacked, unless the plan wants another split.
+    """
+    from titer.audit.operating import rule_for
     from titer.cases.leakage import check_leakage
-    from titer.cases.splits import split
+    from titer.cases.splits import official_parts, split
 
     spec = subject.data.split
     if spec.by == "official" and dataset.official is None:
         raise DataError("a source that fixes its own split", dataset.card.name, "use 'by: patient'")
-    fractions = spec.fractions or ((0.5, 0.25, 0.25) if plan_trained else (0.0, 0.5, 0.5))
-    parts = split(dataset, seed=seed, fractions=fractions, by=spec.by)
+    needed = rule_for(subject, dataset, own=not plan_trained).needs_cases
+    as_given = spec.by == "official" or (spec.by is None and spec.fractions is None and dataset.official is not None)
+    if as_given and not plan_trained:
+        parts = official_parts(dataset)
+        if needed and not len(parts.validation):
+            raise DataError(
+                f"a validation part in {dataset.card.name}, to fix the threshold on",
+                "train and test parts alone",
+                "write 'threshold: default' or a number, or split: {by: patient} if the model never saw these cases",
+            )
+    else:
+        usual = (0.5, 0.25, 0.25) if plan_trained else (0.0, 0.5, 0.5) if needed else (0.0, 0.0, 1.0)
+        parts = split(dataset, seed=seed, fractions=spec.fractions or usual, by=spec.by or "patient")
     return check_leakage(dataset, parts, near_duplicates=spec.near_duplicates)
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from titer.cases.case import Array
 from titer.digest import canonical
 from titer.errors import StoreError
 
-Array = np.ndarray[Any, Any]
+__all__ = ["Array", "Table"]
 _KEY = b"titer"
 
 

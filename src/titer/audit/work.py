@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from titer.audit.plan import Subject
+from titer.audit.operating import fix, rule_for
+from titer.audit.plan import MOST_PICTURES, Subject
 from titer.audit.subject import OBJECTS, read_dataset, read_threats, recipe_of, split_of, task_of
 from titer.audit.table import Table
+from titer.cases.splits import thinned
 from titer.errors import DataError, PlanError
 
 if TYPE_CHECKING:
@@ -55,8 +57,10 @@ def clean(payload: Payload, inputs: Inputs) -> bytes:
     subject, dataset = _opened(payload)
     model = _model(payload, inputs)
     parts = _split(payload).split
-    task, sentence = _operating_point(subject, dataset, model, np.asarray(parts.validation))
-    rows = chosen_rows(dataset, np.asarray(parts.test), subject.data.cases, int(payload["seed"]))
+    rule = rule_for(subject, dataset, own=recipe_of(subject) is None)
+    task, sentence = fix(rule, model, dataset, np.asarray(parts.validation))
+    test = np.asarray(parts.test)
+    rows = thinned(dataset, test, subject.data.cases or len(test), int(payload["seed"]))
     cases = dataset.cases.take(rows)
     columns: dict[str, Any] = {
         "row": rows,
@@ -88,6 +92,7 @@ def attack(payload: Payload, inputs: Inputs) -> bytes:
     """One attack at one radius on the test cases of one trial; a table with one row per case."""
     from titer.attacks.engine import learn, run
     from titer.audit.run.hearing import progress
+    from titer.threats.changes.substitution import choices_table
 
     subject, dataset = _opened(payload)
     before = Table.of_bytes(inputs[payload["clean"]])
@@ -97,13 +102,14 @@ def attack(payload: Payload, inputs: Inputs) -> bytes:
         model = model.calibrated(model.task.at(tuple(threshold) if isinstance(threshold, list) else threshold))
     threat = read_threats(subject, dataset, model.task, model.access)[payload["threat"]]
     radius = threat.radii[payload["radius"]]
-    search = next(each for each in threat.attacks if each.name == payload["attack"])
+    search = threat.attack(payload["attack"])
     cases = dataset.cases.take(before["row"])
+    choices = choices_table(dataset.synonyms, len(dataset.space.vocabulary)) if dataset.synonyms else None
     facts: dict[str, Any] = {}
     if search.learns:
         part, rows = pool_of(search, dataset, _split(payload).split, int(payload["seed"]), bool(payload.get("train")))
         rules, learned_from = threat.model_at(radius, model.access), dataset.cases.take(rows)
-        search = learn(search, model, learned_from, rules, seed=str(payload["key"]), choices=choices_of(dataset))
+        search = learn(search, model, learned_from, rules, seed=str(payload["draws"]), choices=choices)
         facts = {"pool": {"part": part, "n": len(rows)}}
     done = [0]
 
@@ -116,8 +122,8 @@ def attack(payload: Payload, inputs: Inputs) -> bytes:
         model,
         cases,
         threat.model_at(radius, model.access),
-        seed=str(payload["key"]),
-        choices=choices_of(dataset),
+        seed=str(payload["draws"]),
+        choices=choices,
         progress=tell,
     )
     columns: dict[str, Any] = {
@@ -131,24 +137,10 @@ def attack(payload: Payload, inputs: Inputs) -> bytes:
         "flat": outcome.flat,
         "broken": outcome.broken,
         "violated": outcome.violated,
-        "picture": _pictures(outcome, model, cases, int(payload["pictures"])),
+        "picture": _pictures(outcome, model, cases, MOST_PICTURES),
     }
     facts |= {"dtype": outcome.perturbed.dtype.str, "shape": list(outcome.perturbed.shape[1:])}
     return Table(columns, facts).to_bytes()
-
-
-def chosen_rows(dataset: Dataset, test: Any, most: int | None, seed: int) -> Any:
-    """Test rows to attack: all, or a stratified share of them that depends on the seed alone."""
-    if most is None or len(test) <= most:
-        return np.sort(test)
-    rng = np.random.Generator(np.random.Philox(seed))
-    order = rng.permutation(len(test))
-    strata = _strata(dataset, test)
-    taken: list[int] = []
-    for stratum in np.unique(strata):
-        members = order[strata[order] == stratum]
-        taken.extend(members[: max(1, round(most * len(members) / len(test)))])
-    return np.sort(test[np.asarray(taken[: max(most, 1)])])
 
 
 def pool_of(attack: Attack, dataset: Dataset, parts: Any, seed: int, trained: bool) -> tuple[str, Any]:
@@ -163,25 +155,7 @@ def pool_of(attack: Attack, dataset: Dataset, parts: Any, seed: int, trained: bo
         raise PlanError(
             f"{part} cases that {attack.name} can learn from", "none", f"give the {part} part a share in 'fractions'"
         )
-    return part, chosen_rows(dataset, rows, getattr(attack, "pool", None), seed)
-
-
-def choices_of(dataset: Dataset) -> Any:
-    """[V, C] words that may stand for each word, padded with the word itself; None without synonyms."""
-    if not dataset.synonyms:
-        return None
-    width = max(len(words) for words in dataset.synonyms.values())
-    table = np.repeat(np.arange(len(dataset.space.vocabulary))[:, None], max(width, 1), axis=1)
-    for word, others in dataset.synonyms.items():
-        table[word, : len(others)] = others
-    return table
-
-
-def _strata(dataset: Dataset, rows: Any) -> Any:
-    targets = dataset.cases.targets[rows]
-    if dataset.task == "regression":
-        return np.digitize(targets, np.quantile(targets, [0.25, 0.5, 0.75]))
-    return targets[:, 0] if targets.ndim == 2 else targets
+    return part, thinned(dataset, rows, getattr(attack, "pool", None) or len(rows), seed)
 
 
 def _opened(payload: Payload) -> tuple[Subject, Dataset]:
@@ -227,42 +201,15 @@ def _model(payload: Payload, inputs: Inputs) -> Model:
         return steadied(OBJECTS[held], dataset.cases.inputs[:FEW])
     from titer.models.load import load_model
 
-    return steadied(load_model(subject.model, dataset, tolerance=subject.tolerance), dataset.cases.inputs[:FEW])
+    ledger = None if payload.get("ledger") is None else Path(payload["ledger"])
+    loaded = load_model(subject.model, dataset, tolerance=subject.tolerance, ledger=ledger)
+    return steadied(loaded, dataset.cases.inputs[:FEW])
 
 
 def _renamed(model: Model, subject: Subject, task: Task) -> Model:
     model.name = subject.name
     model.task = task
     return model
-
-
-def _operating_point(subject: Subject, dataset: Dataset, model: Model, validation: Any) -> tuple[Task, str]:
-    """The task with its threshold, and in words how it was fixed."""
-    from titer.audit.statistics.threshold import choose_threshold
-
-    rule = subject.threshold
-    task = model.task
-    if rule == "default" or not task.two_sided:
-        if rule not in (None, "default"):
-            raise PlanError("no threshold for this task", f"{rule} with {task.kind}", "leave 'threshold' out")
-        return task, "the model's own decision rule"
-    if rule is None:
-        rule = {"percentile": 95.0} if task.kind == "anomaly" else "youden"
-    name, target = (rule, None) if isinstance(rule, str) else next(iter(rule.items()))
-    if not len(validation):
-        raise PlanError(
-            "validation cases to fix a threshold on", "none", "set 'threshold: default' or change the split"
-        )
-    if name == "percentile" and target is not None:
-        target = target / 100
-    scores = task.positive_score(model.predict(dataset.cases.inputs[validation]))
-    sick = dataset.cases.targets[validation] == task.disease
-    found = choose_threshold(sick, scores, rule=name, target=target)
-    below = scores[scores < found.value]
-    # Between the chosen score and the next lower one, so that no rounding can move a case across.
-    value = float((found.value + below.max()) / 2) if len(below) else float(found.value - 1e-9)
-    words = f"{name}" if target is None else f"{name} of {target:g}"
-    return task.at(value), f"{words} on {len(validation)} validation cases"
 
 
 def _counts(dataset: Dataset, parts: Any) -> list[dict[str, Any]]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from titer.cases.dataset import Dataset
+from titer.cases.files.table import header, is_table
 from titer.cases.reader import Reader
-from titer.errors import DataError
+from titer.errors import DataError, did_you_mean
 from titer.registry import DATASETS, READERS
 
 
@@ -63,8 +63,7 @@ def _located(word: str, folder: Path | None) -> Path:
                 return place
         except OSError as error:
             raise DataError(f"{place} to be readable", error.strerror or "an error", "change its rights") from error
-    near = get_close_matches(word, DATASETS.names(), n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    hint = did_you_mean(word, DATASETS.names())
     unset = "; TITER_DATA is not set" if folder is None else ""
     looked = " and ".join(str(place) for place in places)
     raise DataError(
@@ -88,6 +87,16 @@ def _reader(path: Path, wanted: str | None) -> Reader:
             f"{', '.join(reader.name for reader in fitting)} all accept it",
             "choose with the option 'reader'",
         )
+    if path.is_file():
+        owners = [reader for reader in readers if path.suffix.lower() in reader.suffixes]
+        if len(owners) == 1:
+            return owners[0]
+        if is_table(path):
+            raise DataError(
+                f"columns of a known kind in {path.name}: 'label', and numbers, or 'text', 'path' or 'record'",
+                f"columns {', '.join(header(path))}",
+                "rename the columns, or choose a reader with the option 'reader' and name your columns in its options",
+            )
     formats = "; ".join(f"{reader.name}: {reader.formats}" for reader in readers)
     raise DataError(
         f"a file or folder that a reader accepts in {path}",

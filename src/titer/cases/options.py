@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any
 
-from titer.errors import PlanError
+from titer.errors import PlanError, did_you_mean
 
 
 def refuse_unknown(unknown: Mapping[str, Any], method: Callable[..., Any], others: Iterable[str] = ()) -> None:
@@ -22,8 +21,7 @@ def refuse_unknown(unknown: Mapping[str, Any], method: Callable[..., Any], other
     parameters = inspect.signature(method).parameters.values()
     known = sorted({p.name for p in parameters if p.kind is p.KEYWORD_ONLY} | set(others))
     name = next(iter(unknown))
-    near = get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    hint = did_you_mean(name, known)
     raise PlanError("a known option of the data", repr(name), f"{hint}known: {', '.join(known) or 'none'}")
 
 
@@ -42,9 +40,8 @@ def one_of(value: Any, name: str, allowed: Iterable[str]) -> str:
     """One of some words."""
     words = list(allowed)
     if value not in words:
-        near = get_close_matches(str(value), words, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"correct {name!r}"
-        raise PlanError(f"one of {', '.join(words)} for {name!r}", repr(value), hint)
+        hint = did_you_mean(str(value), words)
+        raise PlanError(f"one of {', '.join(words)} for {name!r}", repr(value), f"{hint}correct {name!r}")
     return str(value)
 
 

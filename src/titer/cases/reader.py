@@ -15,10 +15,13 @@ class Reader(ABC):
     Attributes
         name: as plans call it.
         formats: what it reads, for help texts.
+        suffixes: endings of files that can be meant for this reader alone; it then says what is wrong with one that no
+            reader accepts.
     """
 
     name: ClassVar[str]
     formats: ClassVar[str]
+    suffixes: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def accepts(self, path: Path) -> bool:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
+from titer.cases.case import Array
 from titer.errors import DataError
 
 Kind = Literal["image", "volume", "signal", "table", "tokens"]
-Array = np.ndarray[Any, Any]
 
 _DIMENSIONS = {"image": 3, "volume": 4, "signal": 2, "table": 1, "tokens": 1}
 

@@ -99,6 +99,46 @@ def split(
     return Split(*rows)
 
 
+def official_parts(dataset: Dataset) -> Split:
+    """The parts exactly as the source fixed them, for a model that was trained elsewhere; nothing is moved.
+
+    Errors: `DataError` where the source fixes none, or no test part, or one without a class.
+
+    >>> import numpy as np
+    >>> from dataclasses import replace
+    >>> from titer.cases.find import find_dataset
+    >>> data = find_dataset("breast_biopsies")
+    >>> print(official_parts(replace(data, official=np.array((["train"] * 3 + ["test"]) * 142 + ["train"]))))
+    427 train, 0 validation, 142 test cases
+    """
+    if dataset.official is None:
+        raise DataError(f"parts fixed by the source of {dataset.card.name}", "none", "split by patient instead")
+    place = np.full(len(dataset.cases), -1, dtype=np.int64)
+    for number, part in enumerate(PARTS):
+        place[np.asarray(dataset.official) == part] = number
+    if not (place == 2).any():
+        raise DataError(
+            f"a test part in {dataset.card.name}", "none among the parts of the source", "name one, or split by patient"
+        )
+    _check_classes(dataset, place, np.array([0.0, float((place == 1).any()), 1.0]))
+    return Split(*(np.flatnonzero(place == part) for part in (0, 1, 2, -1)))
+
+
+def thinned(dataset: Dataset, rows: Array, most: int, seed: int) -> Array:
+    """At most so many of some rows, in growing order: strata in proportion, none lost while there is room.
+
+    Arguments
+        rows: row numbers of the data set. most: how many to keep. seed: the same seed keeps the same rows.
+
+    >>> from titer.cases.find import find_dataset
+    >>> len(thinned(find_dataset("breast_biopsies"), np.arange(569), 30, seed=0))
+    30
+    """
+    if len(rows) <= most:
+        return np.sort(rows)
+    return _kept(_one_stratum(dataset), rows, most, np.random.Generator(np.random.Philox(seed)))
+
+
 def strata(dataset: Dataset) -> Array:
     """[n, S] counts by which a split is stratified: one column per class, finding or fifth of the targets."""
     targets = dataset.cases.targets
@@ -172,28 +212,37 @@ def _official(dataset: Dataset, shares: Array, rng: np.random.Generator) -> Arra
 def _limited(dataset: Dataset, place: Array, caps: list[int | None], rng: np.random.Generator) -> Array:
     """At most so many cases per part, each stratum in its proportion and none lost."""
     place = place.copy()
-    columns = strata(dataset)
-    if dataset.task == "multilabel":
-        columns = np.eye(2, dtype=np.int64)[columns[:, : len(dataset.classes)].any(axis=1).astype(np.int64)]
-    stratum = columns.argmax(axis=1)
+    stratum = _one_stratum(dataset)
     for part, cap in enumerate(caps):
         rows = np.flatnonzero(place == part)
         if cap is None or len(rows) <= cap:
             continue
-        order = rng.permutation(rows)
-        sizes = np.bincount(stratum[rows], minlength=columns.shape[1])
-        quota = _quota(sizes, cap)
-        kept = np.concatenate([order[stratum[order] == each][: quota[each]] for each in range(len(quota))])
-        place[np.setdiff1d(rows, kept)] = -1
+        present = len(np.unique(stratum[rows]))
+        if cap < present:
+            raise PlanError(f"a limit of at least {present}, one case per class", str(cap), "raise 'limit'")
+        place[np.setdiff1d(rows, _kept(stratum, rows, cap, rng))] = -1
     return place
 
 
+def _one_stratum(dataset: Dataset) -> Array:
+    """[n] number of each case's class; of multi-label cases whether there is any finding."""
+    columns = strata(dataset)
+    if dataset.task == "multilabel":
+        return np.asarray(columns[:, : len(dataset.classes)].any(axis=1), dtype=np.int64)
+    return np.asarray(columns.argmax(axis=1))
+
+
+def _kept(stratum: Array, rows: Array, cap: int, rng: np.random.Generator) -> Array:
+    order = rng.permutation(rows)
+    quota = _quota(np.bincount(stratum[rows]), cap)
+    return np.sort(np.concatenate([order[stratum[order] == each][: quota[each]] for each in range(len(quota))]))
+
+
 def _quota(sizes: Array, cap: int) -> Array:
-    """Whole numbers that sum to `cap`, in proportion to sizes and at least 1 where there is one."""
-    present = int((sizes > 0).sum())
-    if cap < present:
-        raise PlanError(f"a limit of at least {present}, one case per class", str(cap), "raise 'limit'")
-    quota = np.where(sizes > 0, 1, 0)
+    """Whole numbers that sum to `cap`, in proportion to sizes; at least 1 where there is one, the largest first."""
+    quota = np.zeros(len(sizes), dtype=np.int64)
+    first = np.argsort(-sizes, kind="stable")[: min(cap, int((sizes > 0).sum()))]
+    quota[first] = 1
     ideal = sizes * cap / sizes.sum()
     while quota.sum() < cap:
         quota[int(np.argmax(np.where(quota < sizes, ideal - quota, -np.inf)))] += 1

@@ -10,7 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from titer.audit.jobs import Prepared
-    from titer.audit.report.schema import Report
+    from titer.audit.report.schema import Cell, Report
 
 
 @click.command()
@@ -41,7 +41,8 @@ def audit(
     """Attack a model as PLAN says, and write report.json and report.html into a folder.
 
     PLAN is a file, or the name of a plan that comes with Titer. A run that was stopped goes on where it stood. The
-    exit code is 0 if the limits of the plan held, 1 if one was broken, 2 if the audit could not run.
+    exit code is 0 if the limits of the plan held or it sets none, 1 if one was broken or could not be relied on (not
+    measured, or resting on results that a failed trap marks suspect), 2 if the audit could not run.
     """
     from titer.audit.plan import load_plan
     from titer.audit.plan_file import parse_plan
@@ -55,9 +56,11 @@ def audit(
     else:
         made, source = load_plan(plan, changes)
     executor = choose(scheduler, workers, ca=tls_ca, cert=tls_cert, key=tls_key)
-    from titer.audit.driver import opened
+    from titer.audit.driver import check_folder, opened
 
-    prepared = opened(made, data_root(data), only)
+    check_folder(out)
+    # A dry run leaves nothing behind; it counts its few questions where an audit has begun.
+    prepared = opened(made, data_root(data), only, None if dry_run and not out.is_dir() else out)
     if dry_run:
         _list(prepared)
         return 0
@@ -89,11 +92,14 @@ def _finish(prepared: Prepared, out: Path, executor: object, source: str, plan_f
         report = run(
             prepared, out, executor, source=source, plan_file=plan_file, on_event=display  # type: ignore[arg-type]
         )  # fmt: skip
-    _print(report)
+    _print(report, whole=write)
     if write:
         data, page = written(report, out, source)
         click.echo(f"\nReport: {page}\nNumbers: {data}")
-    return 0 if report.passed else 1
+    if not write:
+        # One cell alone cannot prove a limit that speaks of others too; it can break one.
+        return 1 if any(rule.status == "broken" for rule in report.limits.rules) else 0
+    return 1 if report.passed is False else 0
 
 
 def _list(prepared: Prepared) -> None:
@@ -107,38 +113,48 @@ def _limit(label: str, unit: str) -> str:
     return f"{label} {unit}" if len(unit) <= 10 else label
 
 
-def _print(report: Report) -> None:
+def _row(cell: Cell) -> tuple[str, ...]:
+    """One result in its leading measure, whatever the task: accuracy, macro AUROC or RMSE in the target's unit."""
+    from titer.audit.report.view.table import unit_note
+    from titer.audit.report.vocabulary import LEADING, leading
+
+    clean, attacked = leading(cell)
+    form = ".3f" if clean.unit in ("proportion", "score") else ".3g"
+    known = attacked.low is not None and attacked.high is not None
+    span = f"{attacked.low:{form}}-{attacked.high:{form}}" if known else ""
+    change = 100 * (attacked.value - clean.value) if clean.unit == "proportion" else attacked.value - clean.value
+    shown = f"{change:+.1f} points" if clean.unit == "proportion" else f"{change:+{form}}"
+    return (
+        cell.model, cell.attack, _limit(cell.limit.label, cell.limit.unit),
+        LEADING[cell.metrics.kind].name + unit_note(clean), str(cell.n_cases), f"{clean.value:{form}}",
+        f"{attacked.value:{form}}", span, shown,
+    )  # fmt: skip
+
+
+def _print(report: Report, *, whole: bool = True) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from titer.audit.report.formats import bare
+
     table = Table(title=report.identity.title, title_justify="left", header_style="bold")
-    for name in ("model", "attack", "limit"):
+    for name in ("model", "attack", "limit", "measure"):
         table.add_column(name)
-    for name in ("n", "clean", "under attack", "95 % interval", "drop"):
+    for name in ("n", "clean", "under attack", "95 % interval", "change"):
         table.add_column(name, justify="right")
     for cell in report.cells:
-        found = cell.metrics
-        if found.kind == "classification":
-            clean, robust = found.clean_accuracy, found.robust_accuracy
-            span = f"{robust.low:.3f}-{robust.high:.3f}" if robust.low is not None and robust.high is not None else ""
-            table.add_row(
-                cell.model, cell.attack, _limit(cell.limit.label, cell.limit.unit), str(cell.n_cases),
-                f"{clean.value:.3f}", f"{robust.value:.3f}", span, f"{found.accuracy_drop.value:.1f}",
-            )  # fmt: skip
-        elif found.kind == "regression":
-            table.add_row(
-                cell.model, cell.attack, _limit(cell.limit.label, cell.limit.unit), str(cell.n_cases),
-                f"MAE {found.mae_clean.value:.3g}", f"MAE {found.mae_attacked.value:.3g}", "", "",
-            )  # fmt: skip
+        table.add_row(*_row(cell))
     console = Console(width=None if os.environ.get("COLUMNS") or os.isatty(1) else 110)
     console.print(table)
-    failed = [trap.name for trap in report.traps if trap.status == "failed"]
+    totals = report.summary.totals
+    failed = ", ".join(trap.name for trap in report.traps if trap.status == "failed")
     console.print(
-        f"Traps: {len(report.traps) - len(failed)} of {len(report.traps)} not sprung"
-        + (f"; sprung: {', '.join(failed)}" if failed else "")
+        f"Traps: {totals.traps_passed} passed, {totals.traps_failed} failed{f' ({failed})' if failed else ''}, "
+        f"{totals.traps_not_applicable} not applicable"
     )
     for rule in report.limits.rules:
-        console.print(
-            f"{rule.status}: {rule.rule}" + ("" if rule.measured is None else f" (measured {rule.measured:.3f})")
-        )
+        measured = "" if rule.measured is None else f" (measured {bare(rule.measured, rule.unit)})"
+        console.print(" ".join(filter(None, [f"{rule.status}: {rule.rule}{measured}.", rule.scope, rule.reason])))
+    if not report.limits.rules:
+        console.print("no limits set: nothing was passed or failed" if whole else "no limit speaks of this cell")
     console.print(report.summary.headline.text)

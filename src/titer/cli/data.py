@@ -28,11 +28,15 @@ def data(name: str | None, root: Path | None) -> int:
 
 @click.command()
 def methods() -> int:
-    """List attacks, changes, reference models, readers and built-in plans, those of installed packages included."""
-    from titer.audit.plans import plan_names
-    from titer.registry import ATTACKS, CHANGES, DATASETS, MODELS, READERS, STATISTICS
+    """List attacks, changes, data sets, readers, reference models, statistics, traps and plans.
 
-    for family in (ATTACKS, CHANGES, DATASETS, MODELS, READERS, STATISTICS):
-        click.echo(f"{family.group}: {', '.join(family.names())}")
+    What an installed package adds stands there with the package's name.
+    """
+    from titer.audit.plans import plan_names
+    from titer.registry import FAMILIES
+
+    for family in FAMILIES:
+        told = [f"{name} (from {where})" if where else name for name, where in family.origins().items()]
+        click.echo(f"{family.group}: {', '.join(told)}")
     click.echo(f"plans: {', '.join(plan_names())}")
     return 0

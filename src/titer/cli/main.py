@@ -17,7 +17,7 @@ _COMMANDS = {
     "data": ("titer.cli.data:data", "List data sets, or print the card of one."),
     "demo": ("titer.cli.audit:demo", "Audit the embedded models and data: biopsies, chest phantom, ECG."),
     "init": ("titer.cli.init:init", "Look at a model and data, and write a short plan for them."),
-    "list": ("titer.cli.data:methods", "List attacks, changes, reference models, plans and readers."),
+    "list": ("titer.cli.data:methods", "List attacks, changes, reference models, traps, plans and the like."),
     "report": ("titer.cli.report:report", "Draw the report of a finished audit again."),
     "reproduce": ("titer.cli.reproduce:reproduce", "Repeat a paper's experiments and set our figures beside its own."),
     "schema": ("titer.cli.report:schema", "Print the JSON schema of a report."),
@@ -47,7 +47,11 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 limits held, 1 a limit was broken or a doubt raised, 2 could not run."""
+    """Run the command line.
+
+    Exit codes: 0 limits held or none set, 1 a limit was broken or could not be judged, or a doubt raised, 2 could not
+    run.
+    """
     from titer.errors import TiterError
 
     try:

@@ -45,9 +45,9 @@ def compare(first: Path, second: Path, out: Path) -> int:
 def schema(what: str) -> int:
     """Print the JSON schema of a report or of a plan."""
     if what == "plan":
-        from titer.audit.plan import Plan
+        from titer.audit.plan_file import plan_schema
 
-        found = Plan.model_json_schema()
+        found = plan_schema()
     else:
         from titer.audit.report.schema import Report
 

@@ -71,6 +71,7 @@ class Averaged(Model):
         self.access = "scores" if self.by == "vote" and self.inner.access == "gradients" else self.inner.access
         # Asked row by row already: fillers would only cost passes.
         self.rowwise = True
+        self.gives_probabilities = self.inner.gives_probabilities
         self.digest = digest([self.inner.digest, "averaged", self.draws, self.judges, self.seed, self.by, self.verdict])
         self.notes = (
             *self.inner.notes,

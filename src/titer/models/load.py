@@ -22,7 +22,12 @@ _lock = threading.Lock()
 
 
 def load_model(
-    spec: Mapping[str, Any], dataset: Dataset, *, folder: Path | None = None, tolerance: float | None = None
+    spec: Mapping[str, Any],
+    dataset: Dataset,
+    *,
+    folder: Path | None = None,
+    tolerance: float | None = None,
+    ledger: Path | None = None,
 ) -> Model:
     """The model that a plan names, found to fit the data: it is asked about two cases before this returns.
 
@@ -34,6 +39,7 @@ def load_model(
         dataset: the cases that the model will be asked about; its classes are the ones that count.
         folder: where relative paths and modules are looked for; the working directory if left out.
         tolerance: for a regression whose spec names none.
+        ledger: file in which queries of an endpoint are counted for all processes; else each counts its own.
 
     Refuses unknown keys (`PlanError`), files that cannot be read safely, and models whose answers do not fit the
     data (`ModelError`; `EndpointError` for endpoints).
@@ -54,11 +60,11 @@ def load_model(
     if checked.object is not None:
         return build(checked, dataset, folder)
     words = {name: str(value) for name, value in spec.items()}
-    key = canonical([words, tolerance, str(folder), dataset.digest, _stamp(checked, folder)])
+    key = canonical([words, tolerance, str(folder), dataset.digest, _stamp(checked, folder), str(ledger)])
     with _lock:
         if checked.url is not None:
             if key not in _endpoints:
-                _endpoints[key] = build(checked, dataset, folder)
+                _endpoints[key] = build(checked, dataset, folder, ledger)
             return copy.copy(_endpoints[key])
         if key not in _loaded:
             _loaded[key] = build(checked, dataset, folder)

@@ -44,6 +44,7 @@ class Model(ABC):
         access: the most that the model can give: "gradients", "scores" or "labels".
         digest: SHA-256 of what decides the answers (weights, graph, file, address).
         remote: whether each case asked about is a question to somebody else, which counts.
+        gives_probabilities: whether its own answers are probabilities (its scores are then their log-odds).
         rowwise: whether the model asks about each case on its own, so that company cannot change an answer.
         notes: what was found out about the model rather than declared, for the report.
     """
@@ -54,6 +55,7 @@ class Model(ABC):
     access: Access
     digest: str
     remote: bool = False
+    gives_probabilities: bool = False
     rowwise: bool = False
     notes: tuple[str, ...] = ()
 

@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from titer.cases.case import Array
 from titer.errors import ModelError, PlanError
 from titer.models.overlap import MEASURES, Measure, overlap
 
-Array = np.ndarray[Any, Any]
 Kind = Literal["classes", "binary", "multilabel", "regression", "anomaly", "segmentation"]
 
 

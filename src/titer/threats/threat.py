@@ -69,7 +69,9 @@ class ThreatModel:
             raise ThreatError(
                 "a change of words for notes" if words else f"a change that a {space.kind} can undergo",
                 f"change {self.change.name!r} for {', '.join(self.change.kinds)}",
-                "use 'embedding' (an upper bound) or 'substitution' (real words)" if words else "use 'additive'",
+                "use 'substitution' (real words) or 'embedding' (the numbers behind them)"
+                if words
+                else "use 'additive'",
             )
         self.change.suits(space)
 

@@ -122,7 +122,7 @@ def threats() -> tuple[s.Threat, ...]:
             s.Threat(
                 id=name,
                 sentence=sentences[name],
-                goal="any wrong answer",
+                goal="untargeted",
                 knowledge="gradients, defense known",
                 change="synonym edits" if unit == "edited words" else "additive, L-infinity",
                 limits=limits,

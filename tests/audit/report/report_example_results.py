@@ -237,7 +237,11 @@ def error_shift(model: str, attack: str) -> s.ErrorShift:
         cost_fn=10,
         cost_fp=1,
         unit="one unnecessary work-up",
+        stated=True,
         prevalence=0.1,
+        prevalence_source="plan",
+        extra_misses=points(fnr, n).model_copy(update={"unit": "per thousand"}),
+        extra_alarms=points(9 * fpr, n).model_copy(update={"unit": "per thousand"}),
         per_thousand=s.Measure(
             value=round(10 * fnr + 9 * fpr, 6),
             low=round(10 * fnr + 9 * fpr - 85, 6),

@@ -85,6 +85,25 @@ def test_a_measure_without_interval_gets_none() -> None:
     assert (found.low, found.high, found.meaning) == (None, None, "no interval")
 
 
+@pytest.mark.parametrize("method", ["one patient: no interval", "Wilson on patients (all cases agree)"])
+def test_intervals_by_patient_are_not_replaced_by_narrower_ones_by_case(method: str) -> None:
+    """Thirty cases of one patient: k of n would give an interval that excludes zero."""
+    low, high = (None, None) if "no interval" in method else (0.0, 0.79)
+    one = s.Measure(value=0.0, low=low, high=high, n=30, k=0, method=method)
+    two = s.Measure(value=1.0, low=None if low is None else 0.21, high=None if low is None else 1.0, n=30, k=30,
+                    method=method)  # fmt: skip
+    found = difference("accuracy", one, two, higher_is_better=True)
+    assert found.low is None or found.low <= 0
+    assert found.meaning in ("no interval", "unclear")
+
+
+def test_one_case_on_either_side_shows_no_difference() -> None:
+    assert difference("accuracy", share(0, 1), share(1, 1), higher_is_better=True).meaning == "unclear"
+    sure = s.Measure(value=5.0, low=5.0, high=5.0, n=1, method="all cases agree", unit="years")
+    other = sure.model_copy(update={"value": 9.0, "low": 9.0, "high": 9.0})
+    assert difference("RMSE", sure, other, higher_is_better=False).meaning == "no interval"
+
+
 def test_a_lower_error_is_better() -> None:
     one = s.Measure(value=13.2, low=12.5, high=13.9, n=200, method="bootstrap", unit="years")
     two = s.Measure(value=7.0, low=6.5, high=7.5, n=200, method="bootstrap", unit="years")

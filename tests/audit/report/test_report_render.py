@@ -93,7 +93,7 @@ def hostile(tree: Any, keep: frozenset[str]) -> Any:
 def test_hostile_text_stays_text() -> None:
     fixed = frozenset({
         "schema_version", "kind", "status", "op", "id", "cell", "cells", "name", "model", "dataset", "attack", "threat",
-        "clean_png", "perturbation_png", "adversarial_png", "suspect_traps", "unit", "path",
+        "clean_png", "perturbation_png", "adversarial_png", "suspect_traps", "unit", "path", "prevalence_source",
     })  # fmt: skip
     draft = s.Draft.model_validate(hostile(example_draft().model_dump(mode="json"), fixed))
     html = render_html(complete(draft))
@@ -184,6 +184,6 @@ def test_a_report_with_the_least_content_renders() -> None:
     draft = example_draft()
     optional = ("curves", "error_shifts", "subgroups", "comparisons", "figure1", "table1", "gallery")
     empty: dict[str, object] = dict.fromkeys(optional, ())
-    least = draft.model_copy(update={**empty, "limits": s.Verdict(passed=True)})
+    least = draft.model_copy(update={**empty, "limits": s.Verdict(passed=None)})
     page = Page(render_html(complete(least)))
     assert {value[1:] for value in page.values("href") if value.startswith("#")} <= set(page.values("id"))

@@ -83,12 +83,13 @@ def test_counts() -> None:
 
 
 def with_rules(*rules: s.Rule) -> s.Summary:
-    passed = all(rule.status == "held" for rule in rules)
+    passed = all(rule.status == "held" for rule in rules) if rules else None
     return summarize(example_draft().model_copy(update={"limits": s.Verdict(passed=passed, rules=rules)}))
 
 
 HELD = s.Rule(rule="a", measured=0.9, limit=0.5, status="held")
 OPEN = s.Rule(rule="b", limit=0.5, status="not measured")
+DOUBTED = s.Rule(rule="d", measured=0.9, limit=0.5, status="not judged", reason="A trap failed.")
 BROKEN = s.Rule(rule="c", measured=0.4, limit=0.5, status="broken")
 
 
@@ -97,7 +98,8 @@ BROKEN = s.Rule(rule="c", measured=0.4, limit=0.5, status="broken")
     [
         ((), "sets no limits"),
         ((HELD, HELD), "Limits of the plan held: 2 of 2"),
-        ((HELD, OPEN), "1 of 2 could not be judged"),
+        ((HELD, OPEN), "not measured: 1; of limits in all: 2"),
+        ((HELD, DOUBTED), "Resting on suspect results: 1"),
         ((HELD, OPEN, BROKEN), "Limits of the plan broken: 1 of 3"),
     ],
 )

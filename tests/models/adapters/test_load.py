@@ -196,10 +196,10 @@ def test_models_that_do_not_fit_are_refused_before_work_starts() -> None:
 @pytest.mark.parametrize(
     ("spec", "match"),
     [
-        ({}, "exactly one of path, python or url"),
+        ({}, "exactly one of zoo, path, python or url"),
         ({"path": "a.onnx", "url": "http://127.0.0.1/x"}, "path and url"),
         ({"path": "a.onnx", "maen": 1}, "'maen'; did you mean 'mean'"),
-        ({"path": "a.onnx", "qqq": 1}, "known: path"),
+        ({"path": "a.onnx", "qqq": 1}, "known here: path"),
         ({"path": "a.onnx", "rate": 3}, "it goes with 'url'"),
         ({"url": "http://127.0.0.1/x", "factory": "a:b"}, "it goes with 'path'"),
         ({"path": "a.onnx", "mean": "grey"}, "'mean'.*'grey'"),

@@ -11,6 +11,8 @@ from typing import Any
 
 import titer
 from titer.audit.assemble.curves import limit_of
+from titer.audit.assemble.metrics import unit_of
+from titer.audit.findings._words import elsewhere
 from titer.audit.report import schema as s
 from titer.audit.results import CellResults, Results
 from titer.audit.subject import recipe_of, settings_of
@@ -46,7 +48,7 @@ def models(results: Results) -> tuple[s.ModelCard, ...]:
                     threshold=float(task.threshold) if isinstance(task.threshold, (int, float)) else None,
                     threshold_source=str(facts["threshold_source"]),
                     tolerance=task.tolerance,
-                    unit=task.classes[0] if task.kind == "regression" else "",
+                    unit=unit_of(task.classes[0]) if task.kind == "regression" else "",
                 ),
                 access=str(facts["access"]),
                 parameters=facts["parameters"],
@@ -58,11 +60,14 @@ def models(results: Results) -> tuple[s.ModelCard, ...]:
 
 def datasets(results: Results, traps: tuple[s.Trap, ...]) -> tuple[s.DataCard, ...]:
     """One card per data set; a data set that several subjects share stands once."""
-    leaked = any(trap.id == "no_leakage" and trap.status == "failed" for trap in traps)
+    sprung = {name for trap in traps if trap.id == "no_leakage" and trap.status == "failed" for name in trap.cells}
+    leaked = {cell.dataset.card.name for cell in results.cells if cell.name in sprung}
     made: dict[str, s.DataCard] = {}
     for number, subject in enumerate(results.prepared.plan.subjects):
         data = results.prepared.datasets[number]
         facts = results.of(number)[0].trials[0].before.facts
+        strangers = _strangers(results, data.card.name)
+        unknown = f" {elsewhere(strangers)}" if strangers else ""
         explained = f" Explained in the plan: {subject.data.split.explain}" if subject.data.split.explain else ""
         made.setdefault(
             data.card.name,
@@ -79,13 +84,20 @@ def datasets(results: Results, traps: tuple[s.Trap, ...]) -> tuple[s.DataCard, .
                 shape=data.space.shape,
                 groups=tuple(data.cases.groups),
                 leakage=s.LeakageCheck(
-                    status="failed" if leaked else "passed", sentence=str(facts["leakage"]) + explained
+                    status="failed" if data.card.name in leaked else "not applicable" if strangers else "passed",
+                    sentence=f"{facts['leakage']}{explained}{unknown}",
                 ),
                 synthetic=data.card.synthetic,
                 note=" ".join([data.card.subjects, *data.card.cautions]),
             ),
         )
     return tuple(made.values())
+
+
+def _strangers(results: Results, dataset: str) -> list[str]:
+    """Models on a data set that were not trained here."""
+    pairs = zip(results.prepared.plan.subjects, results.prepared.datasets, strict=True)
+    return [subject.name for subject, data in pairs if data.card.name == dataset and recipe_of(subject) is None]
 
 
 def threat_names(results: Results) -> dict[tuple[int, str], str]:
@@ -134,12 +146,12 @@ def attacks(results: Results) -> tuple[s.AttackCard, ...]:
     variants: dict[str, dict[str, Any]] = {}
     for subject in results.prepared.threats:
         for threat in subject:
-            for attack in threat.attacks:
-                found.setdefault(attack.name, attack)
+            for label, attack in threat.named():
+                found.setdefault(label, attack)
                 settings = settings_of(attack)
-                seen = variants.setdefault(attack.name, settings)
+                seen = variants.setdefault(label, settings)
                 if seen != settings:
-                    variants[attack.name] = {**seen, f"with {threat.id}": settings}
+                    variants[label] = {**seen, f"with {threat.id}": settings}
     used = {cell.attack for cell in results.cells}
     return tuple(
         s.AttackCard(

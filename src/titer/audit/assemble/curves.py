@@ -108,11 +108,13 @@ def _median(cells: list[CellResults], lost: list[Array]) -> Measure | None:
         return None
     from scipy.stats import binom
 
-    low, high = (int(binom.ppf(q, len(kept), 0.5)) for q in (0.025, 0.975))
-    top = kept[min(high, len(kept) - 1)]
-    value = float(kept[len(kept) // 2])
-    ends = {"low": float(kept[max(low - 1, 0)]), "high": float(top)} if np.isfinite(top) else {}
+    first, last = (int(binom.ppf(q, len(kept), 0.5)) for q in (0.025, 0.975))
+    top, value = kept[min(last, len(kept) - 1)], float(kept[len(kept) // 2])
+    # A case that falls at a radius tried may have fallen anywhere above the next smaller one.
+    tried = [0.0, *(cell.radius.value for cell in cells)]
+    below = max((radius for radius in tried if radius < kept[max(first - 1, 0)]), default=0.0)
+    ends = {"low": below, "high": float(top)} if np.isfinite(top) else {}
     return Measure(
         value=value, n=len(kept), unit=cells[0].radius.unit, **ends,
-        method=f"smallest of {len(cells)} radii tried; order-statistic interval",
+        method=f"smallest of {len(cells)} radii tried; order-statistic interval, from the next smaller radius on",
     )  # fmt: skip

@@ -8,11 +8,13 @@ from titer.audit.assemble.metrics import metrics
 from titer.audit.assemble.numbers import generator, mean
 from titer.audit.assemble.shifts import error_shifts, subgroups
 from titer.audit.assemble.verdict import verdict
+from titer.audit.findings._words import counted, elsewhere
 from titer.audit.findings.attack_lowers_accuracy import cell_tests
 from titer.audit.gallery import gallery
 from titer.audit.report.schema import Cell, ComparisonFamily, Draft, Report, Trap, TrialValue
 from titer.audit.report.summary import complete
 from titer.audit.results import CellResults, Measured, Results
+from titer.audit.subject import recipe_of
 from titer.audit.traps import check_traps
 from titer.registry import STATISTICS
 
@@ -30,6 +32,7 @@ def assemble(results: Results, *, source: str = "", plan_file: str = "PLAN.yaml"
     plan = results.prepared.plan
     traps = check_traps(results)
     made = tuple(_cell(results, cell, traps, plan_file) for cell in results.cells)
+    drawn = curves(results, cards.threat_names(results))
     by_name = {cell.id: cell for cell in made}
     draft = Draft(
         identity=cards.identity(results, source, plan_file),
@@ -38,7 +41,7 @@ def assemble(results: Results, *, source: str = "", plan_file: str = "PLAN.yaml"
         threats=cards.threats(results),
         attacks=cards.attacks(results),
         cells=made,
-        curves=curves(results, cards.threat_names(results)),
+        curves=drawn,
         error_shifts=error_shifts(results),
         subgroups=subgroups(results),
         comparisons=_comparisons(results),
@@ -46,7 +49,7 @@ def assemble(results: Results, *, source: str = "", plan_file: str = "PLAN.yaml"
         table1=paper.table1(results),
         traps=traps,
         gallery=gallery(results) if plan.gallery else (),
-        limits=verdict(results, made),
+        limits=verdict(results, made, drawn, traps),
         limitations=(*_ALWAYS, *_particular(results)),
     )
     return complete(draft)
@@ -108,15 +111,24 @@ def _comparisons(results: Results) -> tuple[ComparisonFamily, ...]:
 
 def _particular(results: Results) -> tuple[str, ...]:
     said = []
+    trained = [recipe_of(subject) is not None for subject in results.prepared.plan.subjects]
     if len(results.prepared.plan.seeds) < 5:
-        said.append(
-            f"{len(results.prepared.plan.seeds)} trial(s) were run; fewer than five say little about another split or "
-            "training."
-        )
+        another = "another split or training" if any(trained) else "another split"
+        run = counted(len(results.prepared.plan.seeds), "trial")
+        said.append(f"Run: {run}. Fewer than five say little about {another}.")
+    for subject, here in zip(results.prepared.plan.subjects, trained, strict=True):
+        if not here:
+            said.append(
+                f"{elsewhere([subject.name])} If cases examined here were among them, it did better on them, with and "
+                "without an attack, than it will on new patients."
+            )
     for number, data in enumerate(results.prepared.datasets):
         name = results.prepared.plan.subjects[number].name
         if data.card.synthetic:
             said.append(f"{name}: the cases are simulated; numbers do not carry over to patients.")
         if any(not threat.change.exact for threat in results.prepared.threats[number]):
-            said.append(f"{name}: embedding changes cannot be written as text; they bound what any rewording could do.")
+            said.append(
+                f"{name}: an embedding change alters the numbers behind the words as no text may; it is not comparable "
+                "with changes of words, and neither its success nor its failure says what a rewording could do."
+            )
     return tuple(dict.fromkeys(said))

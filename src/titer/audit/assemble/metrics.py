@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 
-from titer.audit.assemble.numbers import Array, mean, over_areas, share
+from titer.audit.assemble.numbers import Array, difference, mean, over_areas, share
 from titer.audit.report.schema import (
     ClassificationMetrics,
     LabelMetrics,
@@ -17,7 +18,10 @@ from titer.audit.report.schema import (
 )
 from titer.audit.results import CellResults, Measured
 from titer.audit.statistics.auroc import auroc
+from titer.audit.statistics.macro_auroc import macro_auroc
 from titer.audit.statistics.proportions import one_vs_rest
+from titer.audit.table import Table
+from titer.threats.goal import Goal
 
 
 def metrics(cell: CellResults, resamples: int) -> Metrics:
@@ -50,6 +54,21 @@ def area(trials: tuple[Measured, ...], which: str, label: int | None = None) -> 
     return over_areas(found)
 
 
+def success(cell: CellResults, resamples: int) -> Measure | None:
+    """Share of cases in which the attacker got what was wanted, among those in which the clean answer did not give it.
+
+    For any wrong answer: of the cases answered rightly, those turned wrong. None where every clean answer gave it.
+    """
+    goal = Goal(cell.threat.spec.goal, cell.threat.spec.target)
+
+    def reached(trial: Measured, table: Table) -> Array:
+        return np.asarray(goal.fooled(trial.task, trial.targets, trial.before["scores"], table["scores"]), dtype=bool)
+
+    open_ = ~cell.pooled(lambda t: reached(t, t.before))
+    got = cell.pooled(lambda t: reached(t, t.after))
+    return share(got[open_], cell.pooled(lambda t: t.patients)[open_], resamples)
+
+
 def _classification(cell: CellResults, resamples: int) -> ClassificationMetrics:
     patients = cell.pooled(lambda t: t.patients)
     before, after = cell.pooled(lambda t: t.right_before), cell.pooled(lambda t: t.right_after)
@@ -58,7 +77,6 @@ def _classification(cell: CellResults, resamples: int) -> ClassificationMetrics:
         return share(hit[where], patients[where], resamples)
 
     everyone = np.ones(len(before), dtype=bool)
-    drop = before.astype(float) - after.astype(float)
     sides = _sides(cell, part)
     confidence = {
         "clean": cell.pooled(lambda t: t.task.confidence(t.before["scores"])),
@@ -71,8 +89,8 @@ def _classification(cell: CellResults, resamples: int) -> ClassificationMetrics:
     return ClassificationMetrics(
         clean_accuracy=_some(part(before, everyone)),
         robust_accuracy=_some(part(after, everyone)),
-        accuracy_drop=_some(mean(drop, patients, resamples, unit="points", factor=100)),
-        attack_success_rate=part(~after, before),
+        accuracy_drop=_some(difference(~before, ~after, patients, resamples)),
+        attack_success_rate=success(cell, resamples),
         auroc_clean=area(cell.trials, "before"),
         auroc_attacked=area(cell.trials, "after"),
         confidence_clean=sure(confidence["clean"], everyone),
@@ -122,7 +140,7 @@ def _macro(cell: CellResults) -> dict[str, Measure | None]:
 
 def _regression(cell: CellResults, resamples: int) -> RegressionMetrics:
     patients = cell.pooled(lambda t: t.patients)
-    unit = cell.dataset.classes[0]
+    unit = unit_of(cell.dataset.classes[0])
     errors = {
         "clean": cell.pooled(lambda t: t.task.decide(t.before["scores"]) - t.targets),
         "attacked": cell.pooled(lambda t: t.task.decide(t.after["scores"]) - t.targets),
@@ -132,13 +150,15 @@ def _regression(cell: CellResults, resamples: int) -> RegressionMetrics:
     for when, error in errors.items():
         square = _some(mean(error**2, patients, resamples, unit=unit))
         found[f"rmse_{when}"] = square.model_copy(
-            update={name: float(np.sqrt(max(0.0, getattr(square, name) or 0.0))) for name in ("value", "low", "high")}
+            update={name: _root(getattr(square, name)) for name in ("value", "low", "high")}
         )
         found[f"mae_{when}"] = mean(np.abs(error), patients, resamples, unit=unit)
         found[f"within_tolerance_{when}"] = share(right[when], patients, resamples)
-    was = right["clean"]
-    rate = share(~right["attacked"][was], patients[was], resamples)
-    return RegressionMetrics(attack_success_rate=rate, **found)
+    return RegressionMetrics(attack_success_rate=success(cell, resamples), **found)
+
+
+def _root(value: float | None) -> float | None:
+    return None if value is None else float(np.sqrt(max(0.0, value)))
 
 
 def _multilabel(cell: CellResults, resamples: int) -> MultiLabelMetrics:
@@ -151,19 +171,51 @@ def _multilabel(cell: CellResults, resamples: int) -> MultiLabelMetrics:
     )
     before, after = cell.pooled(lambda t: t.right_before), cell.pooled(lambda t: t.right_after)
     return MultiLabelMetrics(
-        macro_auroc_clean=_macro_area([label.auroc_clean for label in labels], len(before)),
-        macro_auroc_attacked=_macro_area([label.auroc_attacked for label in labels], len(before)),
+        macro_auroc_clean=_macro_area(cell, "before"),
+        macro_auroc_attacked=_macro_area(cell, "after"),
         exact_match_clean=share(before, patients, resamples),
         exact_match_attacked=share(after, patients, resamples),
-        attack_success_rate=share(~after[before], patients[before], resamples),
+        attack_success_rate=success(cell, resamples),
         labels=labels,
     )
 
 
-def _macro_area(areas: list[Measure | None], n: int) -> Measure:
-    found = [one.value for one in areas if one is not None]
-    value = float(np.mean(found)) if found else 0.5
-    return Measure(value=value, n=n, method=f"mean of {len(found)} findings with both kinds of cases", unit="score")
+def _macro_area(cell: CellResults, which: str) -> Measure:
+    """Mean AUROC over the findings that have both kinds of cases, per trial with its interval, then over trials."""
+    found = []
+    for trial in cell.trials:
+        table = trial.before if which == "before" else trial.after
+        kept = [k for k in range(trial.targets.shape[1]) if _both_kinds(trial.targets[:, k] == 1, trial.patients)]
+        if not kept:
+            continue
+        several = len(np.unique(trial.patients)) < len(trial.patients)
+        one = macro_auroc(
+            trial.targets[:, kept] == 1, table["scores"][:, kept], patients=trial.patients if several else None
+        )
+        known = one.low < one.high
+        found.append(Measure(
+            value=one.value, low=one.low if known else None, high=one.high if known else None, n=one.n,
+            method=f"{one.method}; {one.findings} of {trial.targets.shape[1]} findings", unit="score",
+        ))  # fmt: skip
+    made = over_areas(found)
+    if made is None:
+        n = sum(len(trial.targets) for trial in cell.trials)
+        return Measure(value=0.5, n=n, method="no finding with both kinds of cases: 0.5 by convention", unit="score")
+    return made
+
+
+def _both_kinds(there: Array, patients: Array) -> bool:
+    return all(len(np.unique(patients[side])) > 1 for side in (there, ~there))
+
+
+def unit_of(quantity: str) -> str:
+    """The unit in the name of a quantity; without one, the quantity's own.
+
+    >>> unit_of("age [years]"), unit_of("stay (days)"), unit_of("score")
+    ('years', 'days', 'units of score')
+    """
+    match = re.search(r"[\[(]([^\])]+)[\])]\s*$", quantity)
+    return match[1].strip() if match else f"units of {quantity}"
 
 
 def _some(measure: Measure | None) -> Measure:

@@ -11,6 +11,7 @@ import numpy as np
 
 from titer.audit.report.schema import Measure
 from titer.audit.statistics.bootstrap import Bootstrap, cluster_ratio
+from titer.audit.statistics.paired_proportions import paired_shift
 from titer.audit.statistics.proportions import wilson
 
 Array = np.ndarray[Any, Any]
@@ -50,17 +51,43 @@ def share(hit: Array, patients: Array, resamples: int) -> Measure | None:
 
 
 def mean(values: Array, patients: Array, resamples: int, *, unit: str, factor: float = 1.0) -> Measure | None:
-    """A mean over cases, e.g. of costs or confidences; a bootstrap of patients gives the interval."""
+    """A mean over cases, e.g. of costs or confidences; a bootstrap of patients gives the interval.
+
+    Where all cases agree, or belong to one patient, resampling has nothing to vary: then there is no interval, for one
+    of zero width would claim certainty.
+    """
     keep = np.isfinite(values)
     values, patients = values[keep] * factor, patients[keep]
     if len(values) == 0:
         return None
     value = float(values.mean())
     if len(np.unique(patients)) < 2 or np.ptp(values) == 0:
-        return Measure(value=value, low=value, high=value, n=len(values), method="all cases agree", unit=unit)
+        why = "one case" if len(values) == 1 else "all cases agree" if np.ptp(values) == 0 else "one patient"
+        return Measure(value=value, n=len(values), method=f"{why}: no interval", unit=unit)
     drawn = _resampled(values.astype(np.float64), patients, resamples)
     low, high = min(drawn.low, value), max(drawn.high, value)
+    if low == high:
+        return Measure(value=value, n=len(values), method="all resamples agree: no interval", unit=unit)
     return Measure(value=value, low=low, high=high, n=len(values), method=_words(drawn.method, resamples), unit=unit)
+
+
+def difference(before: Array, after: Array, patients: Array, resamples: int) -> Measure | None:
+    """A share after minus the share before, in points, on the same cases; None without cases.
+
+    A bootstrap of patients gives the interval. Where the difference is the same in every case (none changed, or all
+    did), Newcombe's paired interval on one case per patient is given instead.
+
+    Arguments
+        before, after: [n] whether each case counts.
+    """
+    moved = after.astype(np.float64) - before.astype(np.float64)
+    found = mean(moved, patients, resamples, unit="points", factor=100)
+    if found is None or found.low is not None or np.ptp(moved) != 0:
+        return found
+    first = np.unique(patients, return_index=True)[1]
+    exact = paired_shift(before[first], after[first])
+    low, high = min(100 * exact.low, found.value), max(100 * exact.high, found.value)
+    return found.model_copy(update={"low": low, "high": high, "method": "Newcombe on patients (all cases agree)"})
 
 
 def over_trials(values: Sequence[float], *, unit: str, n: int) -> Measure | None:
@@ -73,6 +100,9 @@ def over_trials(values: Sequence[float], *, unit: str, n: int) -> Measure | None
     from scipy.stats import t
 
     center = float(found.mean())
+    if np.ptp(found) == 0:
+        method = f"mean of {len(found)} trials, all alike: no interval"
+        return Measure(value=center, n=n, method=method, unit=unit)
     half = float(t.ppf(0.975, len(found) - 1) * found.std(ddof=1) / np.sqrt(len(found)))
     low, high = center - half, center + half
     if unit in ("proportion", "score"):
@@ -81,21 +111,26 @@ def over_trials(values: Sequence[float], *, unit: str, n: int) -> Measure | None
 
 
 def over_areas(areas: Sequence[Measure]) -> Measure | None:
-    """A mean AUROC over trials. From three trials on a t interval over them; below, the hull of their own intervals,
-    because t with one degree of freedom spans everything.
+    """A mean AUROC over trials. From three trials on a t interval over them; below, or where all are alike, the hull
+    of their own intervals, because t with one degree of freedom spans everything.
     """
     if not areas:
         return None
     if len(areas) >= 3:
-        return over_trials([area.value for area in areas], unit="score", n=sum(area.n for area in areas))
+        several = over_trials([area.value for area in areas], unit="score", n=sum(area.n for area in areas))
+        if several is not None and several.low is not None:
+            return several
     if len(areas) == 1:
         return areas[0]
+    low = min((area.low for area in areas if area.low is not None), default=None)
+    high = max((area.high for area in areas if area.high is not None), default=None)
+    how = "no interval" if low is None else f"hull of their {areas[0].method} intervals"
     return Measure(
         value=float(np.mean([area.value for area in areas])),
-        low=min(area.low for area in areas if area.low is not None),
-        high=max(area.high for area in areas if area.high is not None),
+        low=low,
+        high=high,
         n=sum(area.n for area in areas),
-        method=f"mean of {len(areas)} trials, hull of their {areas[0].method} intervals",
+        method=f"mean of {len(areas)} trials, {how}",
         unit="score",
     )
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
-from titer.audit.assemble.numbers import Array, mean, share
+from titer.audit.assemble.numbers import Array, difference, share
+from titer.audit.plan import CostSpec
 from titer.audit.report.schema import (
     Counts,
     ErrorShift,
@@ -77,18 +80,17 @@ def _shift(cell: CellResults, resamples: int) -> ErrorShift:
     before, after = cell.pooled(lambda t: t.called_before), cell.pooled(lambda t: t.called_after)
     patients = cell.pooled(lambda t: t.patients)
     spec = cell.subject.costs
-    costs = Costs(spec.false_negative, spec.false_positive, spec.unit, spec.prevalence)
-    found = error_shift(sick, before, after, costs=costs)
+    found = error_shift(sick, before, after, costs=Costs(spec.false_negative, spec.false_positive))
 
     def rate(hit: Array, where: Array) -> Measure:
         made = share(hit[where], patients[where], resamples)
         return made or Measure(value=0.0, n=0, method="no cases")
 
-    def moved(where: Array, sign: float) -> Measure:
-        change = sign * (after[where].astype(float) - before[where].astype(float))
-        made = mean(change, patients[where], resamples, unit="points", factor=100)
+    def moved(where: Array, wrong_before: Array, wrong_after: Array) -> Measure:
+        made = difference(wrong_before[where], wrong_after[where], patients[where], resamples)
         return made or Measure(value=0.0, n=0, method="no cases", unit="points")
 
+    fnr_shift, fpr_shift = moved(sick, ~before, ~after), moved(~sick, before, after)
     facts = cell.trials[0].before.facts
     positive = " or ".join(cell.task.classes[k] for k in (cell.task.positive or (cell.task.disease,)))
     return ErrorShift(
@@ -101,26 +103,57 @@ def _shift(cell: CellResults, resamples: int) -> ErrorShift:
         fnr_attacked=rate(~after, sick),
         fpr_clean=rate(before, ~sick),
         fpr_attacked=rate(after, ~sick),
-        fnr_shift=moved(sick, -1.0),
-        fpr_shift=moved(~sick, 1.0),
+        fnr_shift=fnr_shift,
+        fpr_shift=fpr_shift,
         mcnemar_diseased=_paired(cell, found.mcnemar.diseased, sick, "diseased"),
         mcnemar_healthy=_paired(cell, found.mcnemar.healthy, ~sick, "healthy"),
-        harm=Harm(
-            cost_fn=spec.false_negative,
-            cost_fp=spec.false_positive,
-            unit=spec.unit,
-            prevalence=found.harm.prevalence,
-            per_thousand=Measure(
-                value=found.harm.per_1000,
-                low=min(found.harm.low, found.harm.per_1000),
-                high=max(found.harm.high, found.harm.per_1000),
-                n=found.harm.n,
-                method=found.harm.method,
-                unit=spec.unit,
-            ),
-            note="Costs and prevalence as the plan states them; prevalence as among the test cases if it states none.",
+        harm=_harm(spec, fnr_shift, fpr_shift, float(sick.mean())),
+    )
+
+
+def _harm(spec: CostSpec, fnr_shift: Measure, fpr_shift: Measure, share_of_sick: float) -> Harm:
+    """Errors that the attack adds per thousand patients, and both weighted; the prevalence is taken as known."""
+    prevalence = share_of_sick if spec.prevalence is None else spec.prevalence
+    misses = _per_thousand(fnr_shift, prevalence)
+    alarms = _per_thousand(fpr_shift, 1 - prevalence)
+    weighted = ((spec.false_negative, misses), (spec.false_positive, alarms))
+    value = sum(weight * part.value for weight, part in weighted)
+    # Errors of two kinds are never counted as one of them, whatever an older plan calls their unit.
+    unit = "weighted errors" if "alarm" in spec.unit.casefold() else spec.unit
+    counted = [(weight, part) for weight, part in weighted if weight > 0 and part.n > 0]
+    ends: dict[str, float] = {}
+    if counted and all(part.low is not None for _, part in counted):
+        for end, sign in (("low", -1), ("high", 1)):
+            reach = sum((weight * (getattr(part, end) - part.value)) ** 2 for weight, part in counted) ** 0.5
+            ends[end] = value + sign * reach
+    stated = bool({"false_negative", "false_positive"} & spec.model_fields_set)
+    source: Literal["plan", "test set"] = "test set" if spec.prevalence is None else "plan"
+    method = "weights times shifts, square-and-add, prevalence taken as known" if ends else "a shift has no interval"
+    return Harm(
+        cost_fn=spec.false_negative,
+        cost_fp=spec.false_positive,
+        unit=unit,
+        stated=stated,
+        prevalence=prevalence,
+        prevalence_source=source,
+        extra_misses=misses,
+        extra_alarms=alarms,
+        per_thousand=Measure(value=value, n=fnr_shift.n + fpr_shift.n, method=method, unit=unit, **ends),
+        note=(
+            f"Weights: {'stated by the plan' if stated else 'the plan states none, these are defaults'}. "
+            f"Prevalence: {'stated by the plan' if source == 'plan' else 'that of the test cases'}."
         ),
     )
+
+
+def _per_thousand(shift: Measure, share_of_them: float) -> Measure:
+    """A shift in points as errors per thousand patients, of whom a share can suffer that error."""
+    factor = 10 * share_of_them
+    ends = {} if shift.low is None or shift.high is None or not factor else {
+        "low": factor * shift.low, "high": factor * shift.high
+    }  # fmt: skip
+    method = f"{shift.method}, times the prevalence" if factor else "no such patients"
+    return Measure(value=factor * shift.value, n=shift.n, method=method, unit="per thousand", **ends)
 
 
 def _counts(found: Confusion) -> Counts:

@@ -1,145 +1,79 @@
-"""Whether the limits of the plan held."""
+"""Whether the limits of the plan held, and whether that can be relied on."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-
-from titer.audit.jobs import Prepared
-from titer.audit.limits import read_limit
-from titer.audit.report.schema import Cell, Rule, Verdict
+from titer.audit.assemble.rules import Candidate, FailIf, candidates, check_rules, few, undecided
+from titer.audit.report.schema import Cell, Curve, Rule, Trap, Verdict
 from titer.audit.results import Results
-from titer.cases.space import Space
-from titer.errors import PlanError, ThreatError
+from titer.audit.traps import TRAPS
 
-_RULE = re.compile(
-    r"^\s*(?P<measure>[a-z_]+)\s*(?P<sign><=|>=|<|>)\s*(?P<number>-?\d+(?:\.\d+)?)\s*(?P<percent>%)?"
-    r"(?:\s+at\s+(?P<limit>.+?))?(?:\s+on\s+(?P<model>.+?))?\s*$"
-)
-_DERIVED = {
-    "robust_accuracy": "metrics.robust_accuracy",
-    "clean_accuracy": "metrics.clean_accuracy",
-    "accuracy_drop": "metrics.accuracy_drop",
-    "attack_success_rate": "metrics.attack_success_rate",
-    "sensitivity": "metrics.sensitivity_attacked",
-    "specificity": "metrics.specificity_attacked",
-    "fnr": "metrics.fnr_attacked",
-    "fpr": "metrics.fpr_attacked",
-    "auroc": "metrics.auroc_attacked",
-    "clean_auroc": "metrics.auroc_clean",
-    "clean_sensitivity": "metrics.sensitivity_clean",
-    "clean_specificity": "metrics.specificity_clean",
-    "mae": "metrics.mae_attacked",
-    "rmse": "metrics.rmse_attacked",
-    "macro_auroc": "metrics.macro_auroc_attacked",
-}
+__all__ = ["FailIf", "check_rules", "verdict"]
 
 
-@dataclass(frozen=True)
-class FailIf:
-    """One rule such as `robust_accuracy < 0.5 at 4/255 on t-cnn`: the audit fails if it is true of any cell.
+def verdict(results: Results, cells: tuple[Cell, ...], curves: tuple[Curve, ...], traps: tuple[Trap, ...]) -> Verdict:
+    """Every rule against all numbers it speaks of; the worst decides.
 
-    >>> FailIf.read("sensitivity < 80 % at 2/255").number
-    0.8
+    A rule that would hold is not judged where a number it speaks of rests on a result that a failed trap marks suspect
+    and the plan does not explain: the attacker may have found less than there is. A broken rule stays broken.
     """
-
-    text: str
-    measure: str
-    sign: str
-    number: float
-    limit: str | None
-    model: str | None
-
-    @classmethod
-    def read(cls, text: str) -> FailIf:
-        """A rule from its text."""
-        match = _RULE.match(text)
-        if match is None or match["measure"] not in _DERIVED:
-            raise PlanError(
-                "a rule such as 'robust_accuracy < 0.5 at 4/255 on MODEL'",
-                repr(text),
-                f"correct 'fail_if'; measures are {', '.join(_DERIVED)}",
-            )
-        number = float(match["number"]) / (100 if match["percent"] and match["measure"] != "accuracy_drop" else 1)
-        return cls(text, match["measure"], match["sign"], number, match["limit"], match["model"])
-
-    def true_of(self, value: float) -> bool:
-        """Whether a value breaks the rule."""
-        return {
-            "<": value < self.number,
-            "<=": value <= self.number,
-            ">": value > self.number,
-            ">=": value >= self.number,
-        }[self.sign]
-
-
-def check_rules(prepared: Prepared) -> None:
-    """Refuse rules that cannot be read, or that speak of a model or a limit that the plan does not have."""
-    names = [subject.name for subject in prepared.plan.subjects]
-    for text in prepared.plan.fail_if:
-        rule = FailIf.read(text)
-        if rule.model is not None and rule.model not in names:
-            raise PlanError(f"a model among {', '.join(names)}", repr(rule.model), f"correct the rule {text!r}")
-        if rule.limit is None:
-            continue
-        spoken = [number for number, name in enumerate(names) if rule.model in (None, name)]
-        radii = [
-            (radius, prepared.datasets[number].space)
-            for number in spoken
-            for threat in prepared.threats[number]
-            for radius in threat.radii
-        ]
-        if not any(_same_limit(rule.limit, radius.label, radius.value, radius.unit, space) for radius, space in radii):
-            known = ", ".join(dict.fromkeys(radius.label for radius, _ in radii))
-            raise PlanError(f"a limit of the plan ({known})", repr(rule.limit), f"correct the rule {text!r}")
-
-
-def verdict(results: Results, cells: tuple[Cell, ...]) -> Verdict:
-    """Every rule against the cells it speaks of; the worst cell decides, controls are left out."""
-    real = {cell.name for cell in results.cells if not cell.control}
-    spaces = {subject.name: data.space for subject, data in zip(
-        results.prepared.plan.subjects, results.prepared.datasets, strict=True)}  # fmt: skip
+    metrics = {cell.id: cell.metrics for cell in cells}
     rules = []
     for text in results.prepared.plan.fail_if:
         rule = FailIf.read(text)
-        found = []
-        for index, cell in enumerate(cells):
-            measure = getattr(cell.metrics, _DERIVED[rule.measure].split(".")[1], None)
-            if cell.id in real and measure is not None and _speaks_of(rule, cell, spaces):
-                found.append((measure.value, index, cell, measure.unit))
-        if not found:
-            rules.append(Rule(rule=text, limit=rule.number, status="not measured"))
-            continue
-        pick = min if rule.sign.startswith("<") else max
-        value, index, cell, unit = pick(found, key=lambda item: (item[0], item[2].id))
-        rules.append(
-            Rule(
-                rule=text,
-                measured=value,
-                limit=rule.number,
-                unit=unit,
-                status="broken" if rule.true_of(value) else "held",
-                cell=cell.id,
-                path=f"$.cells[{index}].{_DERIVED[rule.measure]}.value",
-            )
-        )
+        found = candidates(rule, results, lambda cell: metrics[cell.name], curves)
+        rules.append(_judged(rule, found, traps))
+    if not rules:
+        return Verdict(passed=None)
     return Verdict(passed=all(rule.status == "held" for rule in rules), rules=tuple(rules))
 
 
-def _speaks_of(rule: FailIf, cell: Cell, spaces: dict[str, Space]) -> bool:
-    if rule.model is not None and rule.model != cell.model:
-        return False
-    limit = cell.limit
-    return rule.limit is None or _same_limit(rule.limit, limit.label, limit.value, limit.unit, spaces[cell.model])
+def _judged(rule: FailIf, found: list[Candidate], traps: tuple[Trap, ...]) -> Rule:
+    known = [(value, each) for each in found if (value := rule.value_of(each.measure)) is not None]
+    if not known or len(known) < len(found):
+        missing = next((each for each in found if rule.value_of(each.measure) is None), None)
+        why = "Nothing in this audit has this measure." if missing is None else (
+            f"There is no interval for {missing.words}: {missing.measure.method}."
+        )  # fmt: skip
+        return Rule(rule=rule.text, limit=rule.number, status="not measured", reason=why)
+    pick = min if rule.sign.startswith("<") else max
+    value, worst = pick(known, key=lambda pair: (pair[0], pair[1].lead.name))
+    broken, doubts = rule.true_of(value), _doubts(rule, found, traps)
+    reason = ""
+    if doubts:
+        rests = "The result it rests on is marked suspect" if broken else "It rests on results marked suspect"
+        reason = f"{rests}: {'; '.join(doubts)}."
+    end = {None: "value", "lower": "low", "upper": "high"}[rule.bound]
+    several = f" Judged: {len(known)} numbers, the worst decides." if len(known) > 1 else ""
+    return Rule(
+        rule=rule.text,
+        measured=value,
+        limit=rule.number,
+        unit=worst.measure.unit,
+        status="broken" if broken else "not judged" if doubts else "held",
+        cell=worst.lead.name,
+        path=f"{worst.path}.{end}",
+        scope=f"{worst.words}.{several}",
+        reason=reason,
+    )
 
 
-def _same_limit(wanted: str, label: str, value: float, unit: str, space: Space) -> bool:
-    """Whether the words of a rule mean a limit: by its label, or by its value however written."""
-    if wanted == label:
-        return True
-    try:
-        counted = unit in ("values", "words", "features", "leads")
-        read = read_limit(wanted, space, counted=counted, unit=unit)
-    except ThreatError:
-        return False
-    return abs(read.value - value) <= 1e-9 * max(1.0, value)
+def _doubts(rule: FailIf, found: list[Candidate], traps: tuple[Trap, ...]) -> list[str]:
+    """What makes a number of this rule unreliable: traps that failed, touch it, and are not explained by the plan."""
+    names = {cell.name for each in found for cell in each.cells}
+    return [
+        trap.name
+        for trap in traps
+        if trap.status == "failed"
+        and trap.explanation is None
+        and names & set(trap.cells)
+        and _touches(trap, rule, found)
+    ]
+
+
+def _touches(trap: Trap, rule: FailIf, found: list[Candidate]) -> bool:
+    """Whether a trap speaks of what a rule measures: a weak attack puts no clean number in doubt, and too few cases
+    for one rule may be enough for another.
+    """
+    if trap.id == "enough_cases":
+        return any(undecided(rule, each) or any(few(cell) for cell in each.cells) for each in found)
+    return "clean" not in rule.field or bool(TRAPS.find(trap.id).clean)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from titer.audit.findings._family import ALPHA
-from titer.audit.findings._words import finite
+from titer.audit.findings._words import finite, reach
 from titer.audit.report.formats import ends, number, p_text, significant
 from titer.audit.report.schema import TestResult
 from titer.audit.statistics.anova import Anova, one_way, repeated_measures, welch
@@ -74,7 +74,7 @@ def _omnibus(test: Anova, outcomes: Outcomes, what: str) -> TestResult:
         name=test.method, statistic_name="F", statistic=f, df=(float(test.df_between), float(test.df_error)),
         p=finite(test.p), p_adjusted=None if test.p_corrected is None else finite(test.p_corrected),
         adjustment=None if test.epsilon is None else f"Greenhouse-Geisser, epsilon {test.epsilon:.3g}",
-        estimate=finite(test.eta_squared), unit="partial eta squared", low=finite(test.low), high=finite(test.high),
+        estimate=finite(test.eta_squared), unit="partial eta squared", **reach(test.low, test.high),
         n=test.n, method=f"{test.method}{caution}", sentence=sentence,
     )  # fmt: skip
 
@@ -118,7 +118,7 @@ def _pairs(found: Contrasts, test: str, unit: str, what: str) -> Iterator[TestRe
             statistic_name="t" if test.startswith("paired") else "q",
             df=(pair.df,) if finite(pair.df) is not None else (), p_adjusted=p,
             adjustment=None if p is None else f"{found.method}, {k} pairs" if k > 1 else found.method,
-            estimate=pair.difference, unit=unit, low=low if high is not None else None,
-            high=high if low is not None else None, n=found.n, method=found.method,
+            estimate=pair.difference, unit=unit, **reach(pair.low, pair.high),
+            n=found.n, method=found.method,
             sentence=f"{sentence[0].upper()}{sentence[1:]}",
         )  # fmt: skip

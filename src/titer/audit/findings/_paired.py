@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 
-from titer.audit.findings._words import counted, finite, outcome, percent_after, percent_before
+from titer.audit.findings._words import counted, finite, outcome, percent_after, percent_before, reach
 from titer.audit.report.formats import ends, number, p_text, significant
 from titer.audit.report.schema import TestResult
 from titer.audit.results import CellResults
@@ -48,7 +49,7 @@ def over_trials(cell: CellResults) -> TestResult:
         )
     return TestResult(
         name="paired t-test over trials", statistic_name="t", statistic=finite(test.t), df=(test.df,), p=finite(test.p),
-        estimate=test.difference, unit="points", low=finite(test.low), high=finite(test.high), n=test.n,
+        estimate=test.difference, unit="points", **reach(test.low, test.high), n=test.n,
         method="two-sided paired t test of clean minus attacked, one value per trial", sentence=sentence,
     )  # fmt: skip
 
@@ -65,7 +66,7 @@ def by_sign_flips(cell: CellResults, rng: np.random.Generator) -> TestResult:
         )
     return TestResult(
         name="sign-flip permutation test", p=test.p, estimate=test.difference, unit="points",
-        low=finite(test.low), high=finite(test.high), n=test.n, method=test.method, sentence=said,
+        **reach(test.low, test.high), n=test.n, method=test.method, sentence=said,
     )  # fmt: skip
 
 
@@ -81,7 +82,7 @@ def within_trials(cell: CellResults) -> TestResult:
         name="exact McNemar test" if alone else "exact McNemar test by patient",
         statistic_name="b", statistic=float(test.b), p=test.p, n=test.n,
         estimate=share, unit=None if share is None else "proportion",
-        low=None if share is None else finite(test.low), high=None if share is None else finite(test.high),
+        **reach(math.nan if share is None else test.low, test.high),
         method=f"two-sided, on cases of all trials, {test.method}; estimate: share of changed cases that turned wrong",
         sentence=(
             f"Of {counted(test.n, 'case')} ({counted(people, 'patient')}, {counted(len(cell.trials), 'trial')}), "
@@ -111,8 +112,8 @@ def sizes(cell: CellResults, rng: np.random.Generator) -> Iterator[TestResult]:
     """The drop in points, then in standard deviations."""
     found = effect_sizes(percent_before(cell), percent_after(cell), rng=rng)
     yield TestResult(
-        name="drop", estimate=found.points.value, unit="points", low=finite(found.points.low),
-        high=finite(found.points.high), n=found.points.n, method=found.points.method,
+        name="drop", estimate=found.points.value, unit="points",
+        **reach(found.points.low, found.points.high), n=found.points.n, method=found.points.method,
         sentence=f"{_moved(cell, found.points.value)} on average; interval by resampling trials.",
     )  # fmt: skip
     # Hedges' factor is 0 with two trials.
@@ -122,12 +123,10 @@ def sizes(cell: CellResults, rng: np.random.Generator) -> Iterator[TestResult]:
 
 def _size(effect: Effect) -> TestResult:
     value = finite(effect.value)
-    low, high = (None, None) if value is None else (finite(effect.low), finite(effect.high))
-    if low is None or high is None:
-        low = high = None
+    ends = reach(math.nan if value is None else effect.low, effect.high)
     what = _MEANING[effect.name]
     return TestResult(
-        name=effect.name, estimate=value, unit=effect.name, low=low, high=high, n=effect.n, method=effect.method,
+        name=effect.name, estimate=value, unit=effect.name, **ends, n=effect.n, method=effect.method,
         sentence=(
             f"{effect.name} does not exist, since the trials do not vary." if value is None else
             f"{effect.name} is {significant(value)}: {what}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -23,6 +24,16 @@ def limit_words(radius: Radius) -> str:
 def where(cell: CellResults) -> str:
     """A cell in words: model, attack, limit, threat."""
     return f"{cell.subject.name}, {cell.attack} at {limit_words(cell.radius)} ({cell.threat.id})"
+
+
+def elsewhere(names: Sequence[str]) -> str:
+    """Why nothing can be said about the training cases of models that were handed over.
+
+    >>> elsewhere(["A"])
+    'A was trained elsewhere; Titer cannot know on which cases.'
+    """
+    verb = "was" if len(names) == 1 else "were"
+    return f"{' and '.join(names)} {verb} trained elsewhere; Titer cannot know on which cases."
 
 
 def outcome(cell: CellResults) -> str:
@@ -55,6 +66,16 @@ def finite(value: float) -> float | None:
     (None, 2.0)
     """
     return float(value) if math.isfinite(value) else None
+
+
+def reach(low: float, high: float) -> dict[str, float | None]:
+    """The ends of an interval as a report carries them; none where it does not exist or has no width.
+
+    >>> reach(0.0, 2.0), reach(1.0, 1.0)
+    ({'low': 0.0, 'high': 2.0}, {'low': None, 'high': None})
+    """
+    known = math.isfinite(low) and math.isfinite(high) and low < high
+    return {"low": float(low) if known else None, "high": float(high) if known else None}
 
 
 def counted(n: int, noun: str) -> str:

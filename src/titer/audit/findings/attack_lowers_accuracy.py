@@ -13,6 +13,7 @@ from titer.audit.findings._words import counted, limit_words, outcome
 from titer.audit.report.schema import ComparisonFamily, TestResult
 from titer.audit.results import CellResults, Results
 from titer.audit.statistic import Statistic
+from titer.audit.subject import recipe_of
 
 
 def cell_tests(cell: CellResults, rng: np.random.Generator) -> tuple[TestResult, ...]:
@@ -78,9 +79,10 @@ def _notes(cells: list[CellResults], trials: int) -> tuple[str, ...]:
         f"Declared family: {counted(len(cells), 'attack')} at the main limit, controls left out; Holm's correction "
         "is made for each kind of test apart."
     )
+    anew = "training and splitting anew" if recipe_of(cells[0].subject) is not None else "splitting the cases anew"
     pooled = (
-        "McNemar's test pools the cases of all trials and flips signs by patient; it speaks of these trained models, "
-        "the paired t test of training and splitting anew."
+        "McNemar's test pools the cases of all trials and flips signs by patient; it speaks of these models on these "
+        f"cases, the paired t test of {anew}."
     )
     notes = [f"Main limits: {limits}.", family, pooled]
     if trials < 2:

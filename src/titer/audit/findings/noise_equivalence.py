@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from titer.audit.findings._family import holm
-from titer.audit.findings._words import counted, finite, limit_words, outcome, percent_after, percent_before
+from titer.audit.findings._words import counted, finite, limit_words, outcome, percent_after, percent_before, reach
 from titer.audit.report.formats import bare, ends, number, p_text
 from titer.audit.report.schema import ComparisonFamily, TestResult
 from titer.audit.results import CellResults, Results
@@ -61,6 +61,6 @@ def _test(cell: CellResults, margin: float) -> TestResult:
         )
     return TestResult(
         name=f"{cell.attack}, {cell.threat.id}: two one-sided tests", p=finite(test.p), estimate=-test.difference,
-        unit="points", low=finite(-test.high), high=finite(-test.low), level=0.9, n=test.n,
+        unit="points", **reach(-test.high, -test.low), level=0.9, n=test.n,
         method=f"TOST, paired over trials, margin {margin:g} points, 90% interval", sentence=sentence,
     )  # fmt: skip

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from pathlib import Path
 
-from titer.errors import PlanError
+from titer.errors import PlanError, did_you_mean
 
 _HERE = Path(__file__).parent
 
@@ -22,7 +21,6 @@ def plan_names() -> list[str]:
 def plan_text(name: str) -> str:
     """Text of a built-in plan."""
     if name not in plan_names():
-        near = get_close_matches(name, plan_names(), n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        hint = did_you_mean(name, plan_names())
         raise PlanError("a plan's path or name", repr(name), f"{hint}built-in plans: {', '.join(plan_names())}")
     return (_HERE / f"{name}.yaml").read_text(encoding="utf-8")

@@ -22,7 +22,7 @@ class Side(Block):
     plan: Text = Field(description="Name of its plan.")
     digest: Text = Field(description="Digest of its plan.")
     version: Text = Field(description="Version of Titer.")
-    passed: bool = Field(description="Whether its limits held.")
+    passed: bool | None = Field(description="Whether its limits held; null when its plan sets none.")
 
 
 class Match(Block):

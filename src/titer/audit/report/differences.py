@@ -8,6 +8,7 @@ independent. Where both asked the same cases and the answers of each case are at
 
 from __future__ import annotations
 
+import re
 from math import sqrt
 from statistics import NormalDist
 from typing import Literal
@@ -49,7 +50,8 @@ class Difference(Block):
 def difference(name: str, a: Measure, b: Measure, *, higher_is_better: bool | None) -> Difference:
     """Second minus first, with an interval that treats them as independent.
 
-    With intervals [l1, u1] of a and [l2, u2] of b, d = b - a has the interval
+    Measures without an interval (one case, one patient) give none. With intervals [l1, u1] of a and [l2, u2] of b,
+    d = b - a has the interval
     [d - sqrt((b - l2)^2 + (u1 - a)^2), d + sqrt((u2 - b)^2 + (a - l1)^2)]; for shares the ends are Wilson's,
     computed from k and n, and this is Newcombe's interval.
 
@@ -65,7 +67,7 @@ def difference(name: str, a: Measure, b: Measure, *, higher_is_better: bool | No
     """
     scale, unit = (100.0, "points") if a.unit == "proportion" else (1.0, a.unit)
     ends_a, ends_b, method = _ends(a), _ends(b), "unpaired, square-and-add of the two intervals"
-    if a.k is not None and b.k is not None and a.n and b.n:
+    if _plain(a) and _plain(b):
         ends_a, ends_b, method = _wilson(a), _wilson(b), "unpaired, Newcombe hybrid score"
     value = scale * (b.value - a.value)
     if ends_a is None or ends_b is None:
@@ -130,8 +132,16 @@ def _meaning(low: float, high: float, higher_is_better: bool | None) -> Meaning:
     return "better" if (low > 0) == higher_is_better else "worse"
 
 
+def _plain(measure: Measure) -> bool:
+    """Whether k of n independent cases stand behind a share: intervals by patient may not be replaced by Wilson's."""
+    return measure.k is not None and measure.n > 0 and re.fullmatch(r"Wilson( score)?", measure.method) is not None
+
+
 def _ends(measure: Measure) -> tuple[float, float] | None:
-    return None if measure.low is None or measure.high is None else (measure.low, measure.high)
+    """The ends of an interval; one of zero width claims certainty and counts as none."""
+    if measure.low is None or measure.high is None or measure.low == measure.high:
+        return None
+    return measure.low, measure.high
 
 
 def _wilson(measure: Measure) -> tuple[float, float]:

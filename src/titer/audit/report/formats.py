@@ -14,6 +14,8 @@ def number(value: float, unit: str) -> str:
 
     >>> number(0.6125, "proportion"), number(-51.04, "points"), number(0.8712, "score")
     ('61.3%', '−51.0 points', '0.871')
+    >>> number(66.9, "per thousand"), number(1.25, "per thousand")
+    ('67', '1.2')
     >>> number(2500, "count"), number(1.5, "count"), number(0.0123456, "mV")
     ('2,500', '1.5', '0.0123 mV')
     """
@@ -23,6 +25,8 @@ def number(value: float, unit: str) -> str:
         return f"{_fixed(value, 1)} points"
     if unit == "score":
         return _fixed(value, 3)
+    if unit == "per thousand":
+        return _fixed(value, 0 if value == 0 or abs(value) >= 9.95 else 1)
     if unit == "count":
         return _fixed(value, 0) if value == round(value) else _fixed(value, 1)
     return f"{significant(value)} {unit}"

@@ -10,13 +10,17 @@ from titer.audit.report.vocabulary import harm_done
 
 @dataclass(frozen=True)
 class Headline:
-    """A result worth leading with, by position in the report."""
+    """A result worth leading with, by position in the report.
+
+    `cell` is the most damaging attack at the main limit, `largest` that at the largest one where it is another limit.
+    """
 
     cell: int
     model: int
     dataset: int
     attack: int
     envelope: tuple[int, int] | None
+    largest: int | None
     control: int | None
     error_shift: int | None
     radius: int | None
@@ -38,8 +42,12 @@ def headlines(draft: Draft) -> tuple[Headline, ...]:
         if attacks:
             limit = _main_limit(draft, [draft.cells[p] for p in attacks])
             at_limit = [p for p in attacks if draft.cells[p].limit.value == limit]
-            chosen.append(_headline(draft, max(at_limit, key=lambda p: harm_done(draft.cells[p])), positions, controls))
+            chosen.append(_headline(draft, _worst(draft, at_limit), positions, controls))
     return tuple(chosen)
+
+
+def _worst(draft: Draft, positions: list[int]) -> int:
+    return max(positions, key=lambda p: harm_done(draft.cells[p]))
 
 
 def _main_limit(draft: Draft, cells: list[Cell]) -> float:
@@ -64,6 +72,9 @@ def _headline(draft: Draft, position: int, positions: list[int], controls: set[s
         if point.limit.value == cell.limit.value
     ]
     radius = [i for i, curve in same if curve.attack == cell.attack and curve.median_minimal_radius is not None]
+    attacks = [p for p in positions if draft.cells[p].attack not in controls]
+    top = max(draft.cells[p].limit.value for p in attacks)
+    beyond = [p for p in attacks if draft.cells[p].limit.value == top > cell.limit.value]
     noise = [p for p in positions if draft.cells[p].attack in controls and draft.cells[p].limit == cell.limit]
     shifts = [i for i, shift in enumerate(draft.error_shifts) if shift.cell == cell.id]
     return Headline(
@@ -72,6 +83,7 @@ def _headline(draft: Draft, position: int, positions: list[int], controls: set[s
         dataset=next(i for i, card in enumerate(draft.datasets) if card.name == cell.dataset),
         attack=next(i for i, card in enumerate(draft.attacks) if card.name == cell.attack),
         envelope=envelope[0] if envelope else None,
+        largest=_worst(draft, beyond) if beyond else None,
         control=noise[0] if noise else None,
         error_shift=shifts[0] if shifts else None,
         radius=radius[0] if radius else None,

@@ -53,6 +53,7 @@ def count(draft: Draft) -> Totals:
         rules=len(rules),
         rules_held=rules.count("held"),
         rules_broken=rules.count("broken"),
+        rules_not_judged=rules.count("not judged"),
         rules_not_measured=rules.count("not measured"),
     )
 
@@ -68,34 +69,53 @@ def _verdict(writer: Writer, totals: Totals) -> tuple[Piece, ...]:
     rules = writer.number(f"{path}.rules")
     if totals.rules_broken:
         return "Limits of the plan broken: ", writer.number(f"{path}.rules_broken"), " of ", rules, "."
-    if totals.rules_not_measured:
-        unjudged = writer.number(f"{path}.rules_not_measured")
-        return "No limit of the plan was broken, but ", unjudged, " of ", rules, " could not be judged."
+    if totals.rules_not_judged or totals.rules_not_measured:
+        suspect, missing = (writer.number(f"{path}.rules_not_{word}") for word in ("judged", "measured"))
+        return (
+            "No limit of the plan was seen broken, but not all could be judged. Resting on suspect results: ",
+            suspect, "; not measured: ", missing, "; of limits in all: ", rules, ".",
+        )  # fmt: skip
     return "Limits of the plan held: ", writer.number(f"{path}.rules_held"), " of ", rules, "."
 
 
 def _worst(writer: Writer, found: tuple[Headline, ...]) -> tuple[Piece, ...]:
+    """What the worst attack did to the model that lost most, at the main limit and at the largest."""
     cells = writer.draft.cells
     shares = [h for h in found if cells[h.cell].metrics.kind == "classification"] or list(found)
     if not shares:
         return ()
-    worst = max(shares, key=lambda headline: harm_done(cells[headline.cell]))
-    path, names = f"$.cells[{worst.cell}]", LEADING[cells[worst.cell].metrics.kind]
-    before, after = (f"{path}.metrics.{name}" for name in (names.clean, names.attacked))
-    verb = "loses most: its" if names.higher_is_better else "is moved most: its"
+
+    def harm(headline: Headline) -> tuple[float, float]:
+        ends = (cells[headline.cell], cells[headline.cell if headline.largest is None else headline.largest])
+        return harm_done(ends[0]), harm_done(ends[1])
+
+    worst = max(shares, key=harm)
+    path = f"$.cells[{worst.cell}]"
+    compared = {cells[h.cell].model for h in shares}
+    most = " loses most:" if len(compared) > 1 and max(harm(worst)) > 0 else ":"
     return (
         " ",
         writer.word(f"{path}.model"),
-        f" {verb} {names.name} goes from ",
-        *writer.measure(before),
-        " to ",
-        *writer.measure(after),
-        " under ",
-        writer.word(f"{path}.attack"),
-        " at ",
-        *writer.limit(f"{path}.limit"),
+        most,
+        *_at(writer, worst.cell, "at the main limit" if worst.largest is not None else "at"),
+        *(() if worst.largest is None else (", and", *_at(writer, worst.largest, "at the largest limit"))),
         ".",
     )
+
+
+def _at(writer: Writer, position: int, where: str) -> tuple[Piece, ...]:
+    """What the most damaging attack at one limit did, or that none did anything."""
+    cell = writer.draft.cells[position]
+    path, names = f"$.cells[{position}]", LEADING[cell.metrics.kind]
+    before, after = (f"{path}.metrics.{name}" for name in (names.clean, names.attacked))
+    place: tuple[Piece, ...] = (f" {where} ", *writer.limit(f"{path}.limit"))
+    if harm_done(cell) <= 0:
+        verb = "lowered" if names.higher_is_better else "raised"
+        return *place, f" no attack {verb} its {names.name} of ", *writer.measure(before)
+    return (
+        *place, " ", writer.word(f"{path}.attack"), f" takes its {names.name} from ", *writer.measure(before), " to ",
+        *writer.measure(after),
+    )  # fmt: skip
 
 
 def _caution(writer: Writer, totals: Totals) -> tuple[Piece, ...]:

@@ -48,7 +48,7 @@ def harm_done(cell: Cell) -> float:
 
 GLOSSARY = (
     ("Accuracy drop", "Clean minus robust accuracy, in percentage points. Not the same as the attack success rate."),
-    ("Attack success rate", "Of the cases answered correctly at first, the share that the attack turned wrong."),
+    ("Attack success rate", "Share of cases in which the attacker got what was wanted, among those not so at first."),
     ("AUROC", "How well scores rank diseased above healthy cases: 1 is perfect, 0.5 chance, less is worse."),
     ("Clean", "As recorded, before any attack."),
     ("False alarm (FPR)", "A healthy case called diseased; the rate is their share among healthy cases."),
@@ -62,6 +62,6 @@ GLOSSARY = (
     ("Suspect", "A trap that touches this result failed: do not rely on the number until that is resolved."),
     ("Threat", "What the attacker may change, knows and wants."),
     ("Trap", "A check of the evaluation itself, such as whether larger limits really hurt more."),
-    ("Trial", "One run with one seed. Trials differ in split and training, so they show how far results vary."),
+    ("Trial", "One run with one seed: another split and, if Titer trained the model, another training."),
     ("Worst case", "For each case, the worst outcome over all attacks that were run."),
 )  # fmt: skip

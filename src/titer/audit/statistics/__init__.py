@@ -7,6 +7,7 @@ Which file answers which question
 
     proportions    how often was the model right: accuracy, sensitivity, specificity, with Wilson intervals
     auroc          how well do the scores rank the diseased above the healthy (DeLong, also by patient)
+    macro_auroc    the same over several findings of the same cases
     threshold      which score counts as positive, fixed on clean validation cases
     error_shift    what the attack did to missed and false alarms, and what that costs per 1,000 patients
     mcnemar        did the same cases change sides more in one direction than in the other

@@ -6,19 +6,18 @@ A package of yours adds one through an entry point of the group `titer.traps`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from titer.errors import PlanError
-from titer.registry import Family
+from titer.errors import PlanError, did_you_mean
+from titer.registry import TRAPS
 
 if TYPE_CHECKING:
     from titer.audit.report.schema import Trap
     from titer.audit.results import Results
     from titer.audit.traps.check import Check
 
-TRAPS = Family("traps", "titer.audit.traps", "titer.audit.traps.check:Check", ("check",))
+__all__ = ["TRAPS", "check_explanations", "check_traps"]
 
 
 def check_traps(results: Results) -> tuple[Trap, ...]:
@@ -48,6 +47,5 @@ def check_explanations(explain: Iterable[str]) -> None:
     """
     for name in explain:
         if name not in (names := TRAPS.names()):
-            near = get_close_matches(name, names, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
+            hint = did_you_mean(name, names)
             raise PlanError("the name of a trap in 'explain'", repr(name), f"{hint}known: {', '.join(names)}")

@@ -29,7 +29,7 @@ def allowed(n: int) -> int:
 
 def search_of(cell: CellResults) -> Attack:
     """The attack of a cell with its settings."""
-    return next(each for each in cell.threat.attacks if each.name == cell.attack)
+    return cell.threat.attack(cell.attack)
 
 
 def stands(trial: Measured) -> Array:
@@ -61,6 +61,21 @@ def by_attack(results: Results) -> list[list[CellResults]]:
 def by_radius(results: Results) -> list[list[CellResults]]:
     """Cells of one model, threat and radius, with the attacks in the plan's order."""
     return _grouped(results, lambda cell: cell.radius.value)
+
+
+def by_change(results: Results) -> list[list[CellResults]]:
+    """Cells of one model, change and radius, whatever the attackers know and however often they may ask."""
+    groups: dict[Hashable, list[CellResults]] = {}
+    for cell in results.cells:
+        spec = cell.threat.spec
+        same = (repr(cell.threat.change), spec.goal, spec.target, spec.where, cell.radius.value)
+        groups.setdefault((cell.trials[0].trial.subject, *same), []).append(cell)
+    return list(groups.values())
+
+
+def questions(cell: CellResults) -> float:
+    """How many questions per case the attacker may ask; infinite without a limit."""
+    return float("inf") if cell.threat.spec.queries is None else float(cell.threat.spec.queries)
 
 
 def by_threat(results: Results) -> list[list[CellResults]]:

@@ -44,6 +44,7 @@ class Check(ABC):
         title: short name for readers. question: what is asked.
         meaning: what a failure would mean. remedy: what to do about one.
         place: where the trap stands in the report; 1 to 8 are the lines that bind every attack table.
+        clean: whether a failure puts the numbers without an attack in doubt too.
     """
 
     name: ClassVar[str]
@@ -52,6 +53,7 @@ class Check(ABC):
     meaning: ClassVar[str]
     remedy: ClassVar[str]
     place: ClassVar[int] = 100
+    clean: ClassVar[bool] = False
 
     @abstractmethod
     def look(self, results: Results) -> Seen:

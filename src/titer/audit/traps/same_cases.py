@@ -20,6 +20,7 @@ class SameCases(Check):
     meaning: ClassVar[str] = "Results of different cases or data were mixed; no paired number of this report holds."
     remedy: ClassVar[str] = "Run the audit again in a new folder."
     place: ClassVar[int] = 16
+    clean: ClassVar[bool] = True
 
     def look(self, results: Results) -> Seen:
         if not results.cells:

@@ -34,6 +34,7 @@ class SteadyAnswers(Check):
         "Fix the model's randomness, or run the model in this process, where it is averaged over draws by itself."
     )
     place: ClassVar[int] = 15
+    clean: ClassVar[bool] = True
 
     def look(self, results: Results) -> Seen:
         found = []

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import ClassVar
 
 from titer.audit.results import Results
-from titer.audit.traps._cells import Pair, by_radius, judge, one_by_one, search_of, strongest
+from titer.audit.traps._cells import Pair, by_change, judge, one_by_one, questions, search_of, strongest
 from titer.audit.traps.check import Check, Seen, skipped
 
 
 class WhiteBoxNotWeaker(Check):
     """The strongest attack with gradients leaves no more cases standing than any attack with scores or labels.
 
-    Transferred attacks belong here too; the audit runs none yet.
+    Attackers of several threats are compared where only their knowledge and their number of questions differ; one with
+    fewer questions than the other is not held against it. Transferred attacks belong here too; the audit runs none yet.
     Source: Athalye, Carlini, Wagner 2018 (arXiv 1802.00420), section 3.1.
     """
 
@@ -30,12 +31,13 @@ class WhiteBoxNotWeaker(Check):
 
     def look(self, results: Results) -> Seen:
         pairs = []
-        for group in by_radius(results):
+        for group in by_change(results):
             attacks = one_by_one(group)
             white = [cell for cell in attacks if search_of(cell).needs == "gradients"]
-            black = [cell for cell in attacks if search_of(cell).needs != "gradients"]
-            if white:
-                pairs += [Pair.of(strongest(white), cell) for cell in black]
+            for cell in attacks:
+                able = [each for each in white if questions(each) >= questions(cell)]
+                if able and search_of(cell).needs != "gradients":
+                    pairs.append(Pair.of(strongest(able), cell))
         if pairs:
             return judge(pairs)
         return skipped("No threat has both an attack with gradients and one without; no attack was transferred.")

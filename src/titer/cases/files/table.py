@@ -46,6 +46,9 @@ def read_table(path: Path, *, rows: int | None = None) -> DataFrame:
         check_size(len(data), what)
         text = io.StringIO(data.decode("utf-8-sig"))
         first = text.readline()
+        if not first.strip():
+            came = "an empty file" if not text.read().strip() else "an empty first line"
+            raise DataError(f"a first line of column names in {path.name}", came, "write the table again")
         separator = _separator(first, path)
         _check_names(first, separator, path)
         text.seek(0)
@@ -53,6 +56,8 @@ def read_table(path: Path, *, rows: int | None = None) -> DataFrame:
             text, sep=separator, dtype=str, keep_default_na=False, nrows=rows, skipinitialspace=True, index_col=False
         )
     frame.columns = [str(name).strip() for name in frame.columns]
+    if not len(frame):
+        raise DataError(f"cases in {path.name}", "column names alone", "write the table again")
     return frame
 
 

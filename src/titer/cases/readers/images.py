@@ -44,6 +44,7 @@ class Images(Reader):
 
     name: ClassVar[str] = "images"
     formats: ClassVar[str] = "PNG, JPEG, DICOM in class folders, a zip file or a CSV"
+    suffixes: ClassVar[tuple[str, ...]] = (".zip",)
 
     def accepts(self, path: Path) -> bool:
         if is_table(path):

@@ -35,6 +35,7 @@ class MedMnistNpz(Reader):
 
     name: ClassVar[str] = "medmnist_npz"
     formats: ClassVar[str] = "MedMNIST .npz (2-D, color, 3-D)"
+    suffixes: ClassVar[tuple[str, ...]] = (".npz",)
 
     def accepts(self, path: Path) -> bool:
         if path.suffix.lower() != ".npz" or not path.is_file():

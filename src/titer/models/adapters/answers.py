@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from titer.cases.case import Array
 from titer.errors import ModelError
 from titer.models.adapters._endings import Endings
 from titer.models.adapters.classmap import ClassMap, read_labels
 from titer.models.task import Task
 
-Array = np.ndarray[Any, Any]
 _LEAST = 1e-12
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from titer.cases.case import Array
 from titer.cases.space import Space
 from titer.digest import digest
 from titer.errors import ModelError, PlanError
@@ -18,8 +19,6 @@ from titer.models.adapters.intake import Intake, Layout, pieces
 from titer.models.adapters.probe import probe_inputs
 from titer.models.model import Access, Model
 from titer.models.task import Task
-
-Array = np.ndarray[Any, Any]
 
 
 class ArrayModel(Model):
@@ -67,6 +66,7 @@ class ArrayModel(Model):
         self.dtype = dtype or np.dtype(np.int64 if space.kind == "tokens" else np.float32)
         self._declared = probabilities
         self._answers = Answers(task, bool(probabilities), classes)
+        self.gives_probabilities = bool(probabilities)
 
     @abstractmethod
     def ask(self, inputs: Array) -> Array:
@@ -129,6 +129,7 @@ class ArrayModel(Model):
             return
         found, said = detect_probabilities(seen, self.task, known=known)
         self._answers = Answers(self.task, found, self._answers.classes)
+        self.gives_probabilities = found
         self.notes += (said,) if said else ()
 
 

@@ -22,13 +22,13 @@ _TORCH = (".safetensors", ".pt", ".pth", ".ts", ".pt2", ".bin")
 _PICKLES = (".pkl", ".pickle", ".joblib", ".sav")
 
 
-def build(spec: ModelSpec, dataset: Dataset, folder: Path | None) -> Model:
+def build(spec: ModelSpec, dataset: Dataset, folder: Path | None, ledger: Path | None = None) -> Model:
     """The model of a checked spec, found to fit the data; see `titer.models.load.load_model`."""
     from titer.models.adapters.probe import check_fit
 
     task = _task(dataset, spec.tolerance)
     if spec.url is not None:
-        return _endpoint(spec, dataset, task, folder)
+        return _endpoint(spec, dataset, task, folder, ledger)
     if spec.path is not None:
         model = _from_file(spec, placed(spec.path, folder), dataset, task, folder)
     elif spec.python is not None:
@@ -153,11 +153,13 @@ def _estimator(spec: ModelSpec, found: Any, dataset: Dataset, task: Task, layout
     )  # fmt: skip
 
 
-def _endpoint(spec: ModelSpec, dataset: Dataset, task: Task, folder: Path | None) -> Model:
+def _endpoint(spec: ModelSpec, dataset: Dataset, task: Task, folder: Path | None, ledger: Path | None) -> Model:
     from titer.models.adapters.http import EndpointModel
     from titer.models.adapters.http_client import Client
     from titer.models.adapters.http_terms import Service
+    from titer.models.adapters.ledger import Ledger
 
+    counted = None if ledger is None else Ledger(ledger)
     layout, text = _layout(spec)
     ca = None if spec.ca is None else placed(spec.ca, folder)
     service = Service(
@@ -166,7 +168,7 @@ def _endpoint(spec: ModelSpec, dataset: Dataset, task: Task, folder: Path | None
         plain_http=spec.plain_http,
     )  # fmt: skip
     return EndpointModel(
-        Client(str(spec.url), service), dataset.space, task, protocol=spec.protocol,  # type: ignore[arg-type]
+        Client(str(spec.url), service, ledger=counted), dataset.space, task, protocol=spec.protocol,  # type: ignore[arg-type]
         name=spec.name, mean=spec.mean, std=spec.std, layout=layout, channels=spec.channels, text=text,
         probabilities=spec.probabilities, classes=_classes(spec), input=spec.input, output=_word(spec),
         batch=spec.batch or 32, binary=spec.binary, request_key=spec.request_key, answer_key=spec.answer_key,

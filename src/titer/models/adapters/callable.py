@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from titer.cases.case import Array
 from titer.cases.space import Space
 from titer.errors import ModelError, TiterError
-from titer.models.adapters.arrays import Array, ArrayModel
+from titer.models.adapters.arrays import ArrayModel
 from titer.models.adapters.classmap import ClassMap
 from titer.models.adapters.fingerprint import object_digest
 from titer.models.adapters.intake import Layout

@@ -7,9 +7,10 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from titer.cases.case import Array
 from titer.cases.space import Space
 from titer.errors import EndpointError, PlanError
-from titer.models.adapters.arrays import Array, ArrayModel, numbers
+from titer.models.adapters.arrays import ArrayModel, numbers
 from titer.models.adapters.classmap import ClassMap
 from titer.models.adapters.http_client import Client
 from titer.models.adapters.http_protocols import (

@@ -13,6 +13,7 @@ from urllib.parse import urljoin, urlsplit
 
 from titer.errors import EndpointError
 from titer.models.adapters.http_terms import Service, checked_url, retry_after, token_headers
+from titer.models.adapters.ledger import Ledger
 from titer.models.adapters.probe import first_line
 
 _AGAIN = (429, 502, 503, 504)
@@ -32,7 +33,8 @@ class Client:
 
     Arguments
         url: http:// or https:// without credentials, query or fragment.
-        service: the terms. sleep, clock: for tests.
+        service: the terms. ledger: where queries are counted for all processes, if not by each for itself.
+        sleep, clock: for tests.
 
     Attributes
         queries: cases sent, repeats included. requests: requests sent. retried: those sent again.
@@ -43,11 +45,13 @@ class Client:
         url: str,
         service: Service,
         *,
+        ledger: Ledger | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.url = checked_url(url, service)
         self.service = service
+        self.ledger = ledger
         self.queries = self.requests = self.retried = 0
         self._sleep, self._clock = sleep, clock
         self._free = float("-inf")
@@ -143,11 +147,16 @@ class Client:
     def _charge(self, cases: int) -> None:
         with self._lock:
             most = self.service.max_queries
-            if most is not None and self.queries + cases > most:
+            sent = None
+            if most is not None and self.ledger is not None:
+                sent = self.ledger.enter(cases, most=most)
+            elif most is not None and self.queries + cases > most:
+                sent = self.queries
+            if sent is not None:
                 raise EndpointError(
                     f"at most {most} queries of {self.url}",
-                    f"{self.queries} sent and {cases} more wanted",
-                    "raise 'max_queries', or audit fewer cases with fewer steps",
+                    f"{sent} sent and {cases} more wanted",
+                    "raise 'max_queries', or audit fewer cases with fewer steps; finished results are kept",
                 )
             self.queries += cases
             self.requests += 1

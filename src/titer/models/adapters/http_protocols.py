@@ -13,11 +13,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from titer.cases.case import Array
 from titer.errors import EndpointError
 from titer.models.adapters.http_client import Client, Reply
 from titer.models.adapters.http_terms import parse_json
 
-Array = np.ndarray[Any, Any]
 _JSON = "application/json"
 _HEADER = "Inference-Header-Content-Length"
 DATATYPES = {

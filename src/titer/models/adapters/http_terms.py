@@ -26,7 +26,7 @@ class Service:
         wait: seconds before the first retry, doubled each time; the server's Retry-After comes first.
         longest: seconds that a single wait may take.
         rate: requests per second, or None.
-        max_queries: cases that may be sent by this process in all, repeats included, or None.
+        max_queries: cases that may be sent in all, repeats included, or None; a ledger counts for several processes.
         max_bytes: largest answer.
         token_env: environment variable that holds the access token. token_header: the header that carries it; in
             "Authorization" as a bearer token, elsewhere as it is.

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from titer.cases.case import Array
 from titer.cases.space import Space
 from titer.errors import ModelError
-from titer.models.adapters.arrays import Array, ArrayModel
+from titer.models.adapters.arrays import ArrayModel
 from titer.models.adapters.classmap import ClassMap
 from titer.models.adapters.intake import Layout, find_layout
 from titer.models.adapters.onnx_graph import Port, gives_probabilities, read_graph

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from titer.cases.case import Array
 from titer.cases.space import Space
 from titer.digest import digest
 from titer.errors import ModelError, TiterError
@@ -13,7 +14,6 @@ from titer.errors import ModelError, TiterError
 if TYPE_CHECKING:
     from titer.models.model import Model
 
-Array = np.ndarray[Any, Any]
 _GOLDEN = 0.6180339887498949
 
 

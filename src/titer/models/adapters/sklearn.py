@@ -8,9 +8,10 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from titer.cases.case import Array
 from titer.cases.space import Space
 from titer.errors import ModelError, PlanError
-from titer.models.adapters.arrays import Array, ArrayModel
+from titer.models.adapters.arrays import ArrayModel
 from titer.models.adapters.classmap import ClassMap
 from titer.models.adapters.fingerprint import object_digest
 from titer.models.adapters.probe import first_line, probe_inputs
@@ -149,6 +150,8 @@ def _translated(plain: SklearnModel, cases: Array | None) -> tuple[TorchModel | 
         module, plain.space, plain.task, name=plain.name, mean=plain.intake.mean, std=plain.intake.std, layout="flat",
         classes=plain._answers.classes,  # noqa: SLF001 - the same answers, read the same way
     )  # fmt: skip
+    # The translation computes logarithms; what the estimator itself answers stays what it is.
+    model.gives_probabilities = plain.gives_probabilities
     kept = tuple(note for note in plain.notes if not note.startswith("asked"))
     model.notes = (
         *kept,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from titer.errors import PlanError
+from titer.faults import expectation, hint_for, worst
 from titer.models.model import Access
 
 
@@ -25,6 +25,17 @@ def _number(raw: Any) -> Any:
 
 
 Normal = Annotated[float | tuple[float, ...], BeforeValidator(_number)]
+
+
+class ReferenceSpec(BaseModel):
+    """The `model:` part of a plan, for a reference model that Titer trains."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    zoo: str = Field(description="A reference model; `titer list` names them.")
+    options: dict[str, Any] = Field(default_factory=dict, description="Settings of the reference model.")
+    epochs: int | None = Field(None, ge=1, description="Most passes over the training cases; the model's own number.")
+    name: str = Field("", description="Name in reports.")
 
 
 class ModelSpec(BaseModel):
@@ -73,7 +84,10 @@ class ModelSpec(BaseModel):
     rate: float | None = Field(None, description="url: requests per second.")
     timeout: float = Field(30.0, description="url: seconds for one request.")
     retries: int = Field(4, description="url: attempts after the first.")
-    max_queries: int | None = Field(None, description="url: most cases that one process may send, repeats included.")
+    max_queries: int | None = Field(
+        None,
+        description="url: most cases that an audit may send, in all processes and resumed runs, repeats included.",
+    )
     max_bytes: int = Field(64 * 2**20, description="url: largest answer.")
     ca: Path | None = Field(None, description="url: file of certificates to trust.")
     plain_http: bool = Field(False, description="url: allow http:// to another machine, without a token.")
@@ -106,7 +120,9 @@ def read_spec(raw: Mapping[str, Any]) -> ModelSpec:
     named = [key for key in _SOURCES if raw.get(key) is not None]
     if len(named) != 1:
         raise PlanError(
-            "exactly one of path, python or url in 'model'", " and ".join(named) or "none", "say where the model is"
+            "exactly one of zoo, path, python or url in 'model'",
+            " and ".join(named) or "none",
+            "say where the model is",
         )
     allowed = (*_SOURCES, *_SHARED, *_OWN[named[0]])
     for key in raw:
@@ -115,21 +131,51 @@ def read_spec(raw: Mapping[str, Any]) -> ModelSpec:
         if key in ModelSpec.model_fields:
             place = " or ".join(source for source, keys in _OWN.items() if key in keys and source != "object")
             raise PlanError(f"a key that goes with {named[0]!r}", repr(key), f"leave it out; it goes with {place!r}")
-        near = get_close_matches(str(key), allowed, n=1)
-        raise PlanError(
-            "a known key of 'model'",
-            repr(key),
-            f"did you mean {near[0]!r}?" if near else f"known: {', '.join(allowed)}",
-        )
+        known = tuple(each for each in allowed if each != "object")
+        raise PlanError("a known key of 'model'", repr(key), hint_for(key, known))
+    return _made(ModelSpec, raw)
+
+
+def read_reference(raw: Mapping[str, Any]) -> ReferenceSpec:
+    """The checked form of a `model:` part with `zoo`; an unknown key is refused with the nearest known one.
+
+    >>> read_reference({"zoo": "t_cnn", "epoch": 3})
+    Traceback (most recent call last):
+    titer.errors.PlanError: expected a known key of 'model' with 'zoo', got 'epoch'; did you mean 'epochs'? ...
+    """
+    known = tuple(ReferenceSpec.model_fields)
+    for key in raw:
+        if key not in known:
+            raise PlanError("a known key of 'model' with 'zoo'", repr(key), hint_for(key, known))
+    return _made(ReferenceSpec, raw)
+
+
+def check_model(raw: Mapping[str, Any]) -> None:
+    """Refuse a `model:` part that can be none, of either kind (`PlanError`); nothing is opened."""
+    if raw.get("zoo") is not None:
+        read_reference(raw)
+    else:
+        read_spec(raw)
+
+
+def model_schema() -> dict[str, Any]:
+    """JSON schema of the `model:` part of a plan."""
+    own = ModelSpec.model_json_schema()
+    # An object can be handed over in Python only.
+    own["properties"].pop("object")
+    return {"anyOf": [ReferenceSpec.model_json_schema(), own]}
+
+
+_Spec = TypeVar("_Spec", ModelSpec, ReferenceSpec)
+
+
+def _made(kind: type[_Spec], raw: Mapping[str, Any]) -> _Spec:
     try:
-        return ModelSpec.model_validate(dict(raw))
+        return kind.model_validate(dict(raw))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"][:1])
+        faults = worst(error.errors(include_url=False))
+        where = str(faults[0]["loc"][0])
+        told = kind.model_fields[where].description or ""
         raise PlanError(
-            f"a value of the right kind for {where!r} in 'model'",
-            f"{str(raw.get(where))[:80]!r} ({first['msg']})",
-            f"{where}: {ModelSpec.model_fields[where].description}"
-            if where in ModelSpec.model_fields
-            else "correct it",
+            f"{expectation(faults)} for {where!r} in 'model'", f"{raw.get(where)!r:.80}", f"correct it: {told}"
         ) from error

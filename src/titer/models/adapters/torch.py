@@ -88,6 +88,7 @@ class TorchModel(Model):
         if probabilities is None:
             self._settle()
         said = [task.kind, task.classes, task.positive, task.threshold if access == "labels" else None]
+        self.gives_probabilities = self.probabilities
         read: list[Any] = [self.probabilities, output, classes, access == "labels", batch, embedding]
         if self.backward:
             # Answers are the same, what attacks see is not.

@@ -14,8 +14,9 @@ from titer.threats.changes.additive import Additive, Norm
 class Embedding(Additive):
     """e' = e + d on the embedded words, d limited in L2 per note or L-infinity per number.
 
-    An upper bound on what any rewording could do, never a realizable attack: reports say so beside each number.
-    Padding does not move.
+    A change of the numbers behind the words that no text may reach, and not comparable with changes of words: a swap
+    of one word can move its embedding further than the limit allows, and an attack that fails here says nothing about
+    rewordings. Reports say so beside each number. Padding does not move.
 
     Source: Miyato, Dai, Goodfellow 2017 (arXiv 1605.07725), who perturb normalized embeddings; here the embeddings
     are as the model has them.
@@ -24,7 +25,7 @@ class Embedding(Additive):
         norm: "linf" or "l2".
 
     >>> Embedding("l2").sentence("1.0")
-    'move the embedded words by at most 1.0 in total (an upper bound that no real text reaches)'
+    'move the embedded words by at most 1.0 in total (numbers that no text may reach)'
     """
 
     norm: Norm = "l2"
@@ -45,4 +46,4 @@ class Embedding(Additive):
 
     def sentence(self, limit: str) -> str:
         size = f"{limit} in total" if self.norm == "l2" else f"{limit} in each number"
-        return f"move the embedded words by at most {size} (an upper bound that no real text reaches)"
+        return f"move the embedded words by at most {size} (numbers that no text may reach)"

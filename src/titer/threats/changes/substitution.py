@@ -97,6 +97,6 @@ def _choices(field: Field) -> Tensor:
         raise ThreatError(
             "a list of words that may replace each word",
             "none",
-            "use a data set with synonyms, or 'embedding' for an upper bound",
+            "use a data set with synonyms, or 'embedding' to change the numbers behind the words",
         )
     return field.choices

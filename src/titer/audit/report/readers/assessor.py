@@ -124,10 +124,15 @@ def _rules(writer: Writer) -> tuple[Paragraph, ...]:
         path = f"$.limits.rules[{position}]"
         pieces: list[Piece] = ["Limit of the plan, stated as what must not happen: ", writer.word(f"{path}.rule"), ". "]
         if rule.measured is None:
-            pieces += ["It could not be judged, because nothing was measured."]
+            pieces += ["It could not be judged."]
         else:
-            verdict = "The limit held." if rule.status == "held" else "The limit is broken."
+            verdict = {"held": "The limit held.", "broken": "The limit is broken."}.get(
+                rule.status, "It is not judged: what was measured would hold, but cannot be relied on."
+            )
             pieces += ["Measured: ", writer.number(f"{path}.measured", rule.unit), ". ", verdict]
+        for part in ("scope", "reason"):
+            if getattr(rule, part):
+                pieces += [" ", writer.word(f"{path}.{part}")]
         made.append(paragraph(*pieces))
     return tuple(made)
 

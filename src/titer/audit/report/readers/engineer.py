@@ -17,6 +17,8 @@ def paragraphs(writer: Writer, found: tuple[Headline, ...]) -> tuple[Paragraph, 
 def _result(writer: Writer, headline: Headline) -> Paragraph:
     cell = f"$.cells[{headline.cell}]"
     metrics = writer.draft.cells[headline.cell].metrics
+    threat = writer.draft.cells[headline.cell].threat
+    goal = next(each.goal for each in writer.draft.threats if each.id == threat)
     opening: tuple[Piece, ...] = (
         writer.word(f"{cell}.model"),
         ": the most damaging attack at ",
@@ -37,7 +39,7 @@ def _result(writer: Writer, headline: Headline) -> Paragraph:
     return paragraph(
         *opening,
         *effect,
-        *_success(writer, cell),
+        *_success(writer, cell, goal),
         ".",
         *_effort(writer, cell),
         *_envelope(writer, headline),
@@ -46,14 +48,13 @@ def _result(writer: Writer, headline: Headline) -> Paragraph:
     )
 
 
-def _success(writer: Writer, cell: str) -> tuple[Piece, ...]:
+def _success(writer: Writer, cell: str, goal: str) -> tuple[Piece, ...]:
     if not writer.has(f"{cell}.metrics.attack_success_rate"):
         return ()
-    return (
-        " and turns ",
-        *writer.measure(f"{cell}.metrics.attack_success_rate"),
-        " of the initially correct answers wrong",
-    )
+    rate = f"{cell}.metrics.attack_success_rate"
+    if goal == "untargeted":
+        return " and turns ", *writer.measure(rate), " of the initially correct answers wrong"
+    return " and gets what the attacker wants in ", *writer.measure(rate), " of the cases in which it was not so before"
 
 
 def _effort(writer: Writer, cell: str) -> tuple[Piece, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from titer.audit.report.schema.base import Block, Text
@@ -63,7 +65,9 @@ class Curve(Block):
     measure: Text = Field(default="robust accuracy", description="What the curve shows.")
     points: tuple[CurvePoint, ...] = Field(min_length=1, description="Points, in growing order of the limit.")
     median_minimal_radius: Measure | None = Field(
-        default=None, description="Median over cases of the smallest limit that fooled the model."
+        default=None,
+        description="Median over cases of the smallest limit tried that fooled the model; the true one lies between "
+        "the next smaller limit and it.",
     )
 
 
@@ -77,14 +81,20 @@ class Counts(Block):
 
 
 class Harm(Block):
-    """Weighted harm per thousand patients."""
+    """What an attack adds per thousand patients: missed patients, false alarms, and both weighted by their costs."""
 
     cost_fn: float = Field(ge=0, description="Cost of one missed diseased patient.")
     cost_fp: float = Field(ge=0, description="Cost of one false alarm.")
     unit: Text = Field(description="Unit of the costs.")
+    stated: bool = Field(description="Whether the plan states the costs; else they are this program's own.")
     prevalence: float = Field(ge=0, le=1, description="Share of diseased patients assumed.")
-    per_thousand: Measure = Field(description="cost_fn x extra misses + cost_fp x extra alarms, per thousand patients.")
-    note: str = Field(default="", description="Who chose the costs and why.")
+    prevalence_source: Literal["plan", "test set"] = Field(description="Where the prevalence comes from.")
+    extra_misses: Measure = Field(description="Missed patients more than without the attack, per thousand patients.")
+    extra_alarms: Measure = Field(description="False alarms more than without the attack, per thousand patients.")
+    per_thousand: Measure = Field(
+        description="Weighted errors: cost_fn x extra misses + cost_fp x extra alarms, per thousand patients."
+    )
+    note: str = Field(default="", description="Where costs and prevalence come from.")
 
 
 class ErrorShift(Block):

@@ -121,7 +121,11 @@ class Rule(Block):
     measured: float | None = Field(default=None, description="What was measured; null when nothing was.")
     limit: float = Field(description="Where the rule draws the line.")
     unit: Text = Field(default="proportion", description="Unit of both numbers.")
-    status: Literal["held", "broken", "not measured"] = Field(description="Verdict.")
+    status: Literal["held", "broken", "not judged", "not measured"] = Field(
+        description="Verdict; 'not judged' where the rule would hold but rests on results marked suspect."
+    )
+    scope: str = Field(default="", description="What was compared: model, threat, limit, attacks.")
+    reason: str = Field(default="", description="Why the rule could not be judged, or what else puts it in doubt.")
     cell: str | None = Field(default=None, description="Identifier of the cell that decided.")
     path: str | None = Field(default=None, description="JSON path of the measured number.")
 
@@ -129,11 +133,14 @@ class Rule(Block):
 class Verdict(Block):
     """The rules of the plan, judged."""
 
-    passed: bool = Field(description="True when no rule was broken and every rule could be judged.")
+    passed: bool | None = Field(
+        description="True when every rule was judged and held; null when the plan has no rules, so nothing was judged."
+    )
     rules: tuple[Rule, ...] = Field(default=(), description="The rules; empty when the plan sets none.")
 
     @model_validator(mode="after")
     def _follows_from_rules(self) -> Self:
-        if self.passed != all(rule.status == "held" for rule in self.rules):
+        held = all(rule.status == "held" for rule in self.rules) if self.rules else None
+        if self.passed is not held:
             raise ValueError(f"passed = {self.passed} does not follow from {[rule.status for rule in self.rules]}")
         return self

@@ -18,7 +18,9 @@ class ClassificationMetrics(Block):
     robust_accuracy: Measure = Field(description="Share of right answers after the attack, on the same cases.")
     accuracy_drop: Measure = Field(description="Clean minus robust accuracy, in points.")
     attack_success_rate: Measure | None = Field(
-        default=None, description="Share of initially right answers turned wrong; null when none was right."
+        default=None,
+        description="Share of cases in which the attacker got what was wanted, among those not so before: for any "
+        "wrong answer, of those right at first. Null when there were none.",
     )
     sensitivity_clean: Measure | None = Field(default=None, description="True positive rate before the attack.")
     sensitivity_attacked: Measure | None = Field(default=None, description="True positive rate after the attack.")
@@ -54,7 +56,9 @@ class MultiLabelMetrics(Block):
     exact_match_clean: Measure | None = Field(default=None, description="Share with all labels right, before.")
     exact_match_attacked: Measure | None = Field(default=None, description="Share with all labels right, after.")
     attack_success_rate: Measure | None = Field(
-        default=None, description="Share of initially right cases turned wrong; null when none was right."
+        default=None,
+        description="Share of cases in which the attacker got what was wanted, among those not so before: for any "
+        "wrong finding, of those right at first. Null when there were none.",
     )
     labels: tuple[LabelMetrics, ...] = Field(min_length=1, description="The labels one by one.")
 
@@ -70,7 +74,9 @@ class RegressionMetrics(Block):
     within_tolerance_clean: Measure | None = Field(default=None, description="Share within the tolerance, before.")
     within_tolerance_attacked: Measure | None = Field(default=None, description="Share within the tolerance, after.")
     attack_success_rate: Measure | None = Field(
-        default=None, description="Share of cases within the tolerance moved out of it; null when none was within."
+        default=None,
+        description="Share of cases in which the attacker got what was wanted, among those not so before: for any "
+        "wrong answer, of those within the tolerance. Null when there were none.",
     )
 
 

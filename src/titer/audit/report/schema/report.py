@@ -75,8 +75,8 @@ class Report(Draft):
     summary: Summary = Field(description="The report in plain words.")
 
     @property
-    def passed(self) -> bool:
-        """Whether the limits of the plan held."""
+    def passed(self) -> bool | None:
+        """Whether the limits of the plan held, beyond doubt; None when the plan sets none."""
         return self.limits.passed
 
     @classmethod

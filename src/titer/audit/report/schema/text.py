@@ -39,7 +39,8 @@ class Totals(Block):
     rules: int = Field(ge=0, description="Limits set by the plan.")
     rules_held: int = Field(ge=0, description="Limits that held.")
     rules_broken: int = Field(ge=0, description="Limits that broke.")
-    rules_not_measured: int = Field(ge=0, description="Limits that could not be judged.")
+    rules_not_judged: int = Field(ge=0, description="Limits that rest on results marked suspect.")
+    rules_not_measured: int = Field(ge=0, description="Limits of which nothing was measured.")
 
 
 class Summary(Block):

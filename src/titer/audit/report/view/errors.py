@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from titer.audit.report.charts.forest import forest_axis, forest_row
-from titer.audit.report.formats import bare, ends, interval, limit_text, p_text
-from titer.audit.report.schema import Draft, ErrorShift, Measure, SubgroupRow, SubgroupTable, Table1Row, TestResult
+from titer.audit.report.formats import bare, ends, interval, limit_text, number, p_text
+from titer.audit.report.schema import (
+    Draft,
+    ErrorShift,
+    Harm,
+    Measure,
+    SubgroupRow,
+    SubgroupTable,
+    Table1Row,
+    TestResult,
+)
 from titer.audit.report.view.table import ABSENT, Column, Entry, Group, Numbers, Table, head, methods, shown
 
 
@@ -20,7 +29,7 @@ def shift_table(report: Draft, numbers: Numbers) -> Table | None:
         Column("False alarms", small="of healthy", numeric=True),
         Column("False alarm rate (FPR)", numeric=True),
         Column("Shift (points)", numeric=True),
-        Column("Harm per 1,000", small=_harm_unit(report), numeric=True),
+        Column("Harm per 1,000 patients", small=_harm_unit(report), numeric=True),
     )
     cells = {cell.id: (position, cell) for position, cell in enumerate(report.cells)}
     grouped: dict[str, list[tuple[Entry, ...]]] = {}
@@ -55,7 +64,7 @@ def _shift_row(shift: ErrorShift) -> tuple[Entry, ...]:
         Entry(text=f"{shift.clean.fp:,}", after=f"{shift.attacked.fp:,}", small=f"of {well:,}", numeric=True),
         _change(shift.fpr_clean, shift.fpr_attacked),
         _tested(shift.fpr_shift, shift.mcnemar_healthy),
-        ABSENT if shift.harm is None else shown(shift.harm.per_thousand),
+        ABSENT if shift.harm is None else _harm(shift.harm),
     )
 
 
@@ -78,14 +87,23 @@ def _harm_unit(report: Draft) -> str:
     return ", ".join(units)
 
 
+def _harm(harm: Harm) -> Entry:
+    """Weighted errors, with what they are made of below."""
+    misses, alarms = (bare(part.value, part.unit) for part in (harm.extra_misses, harm.extra_alarms))
+    entry = shown(harm.per_thousand)
+    parts = f"{misses} missed, {alarms} false alarms"
+    return Entry(text=entry.text, small=f"{entry.small}; {parts}" if entry.small else parts, numeric=True)
+
+
 def _costs(report: Draft) -> str:
     stated = dict.fromkeys(
-        f"a miss counts {harm.cost_fn:g}, a false alarm {harm.cost_fp:g} ({harm.unit}), "
-        f"at a prevalence of {100 * harm.prevalence:g}%. {harm.note}".strip()
+        f"A miss counts {harm.cost_fn:g} and a false alarm {harm.cost_fp:g}, in {harm.unit}, among patients of whom "
+        f"{number(harm.prevalence, 'proportion')} are diseased. {harm.note}".strip()
         for harm in (shift.harm for shift in report.error_shifts)
         if harm is not None
     )
-    return f"Harm: {' '.join(stated)}" if stated else ""
+    what = "missed patients and false alarms more than without the attack, per 1,000 patients, weighted and added up."
+    return f"Harm: {what} {' '.join(stated)}" if stated else ""
 
 
 def subgroup_tables(report: Draft, numbers: Numbers) -> tuple[Table, ...]:

@@ -7,6 +7,7 @@ from markupsafe import Markup
 from titer.audit.report.charts.bars import bar_panel
 from titer.audit.report.charts.curves import curve_panel
 from titer.audit.report.charts.styles import styles, swatch
+from titer.audit.report.formats import limit_text
 from titer.audit.report.schema import Curve, Draft, Figure1Group
 from titer.audit.report.view.table import (
     ABSENT,
@@ -50,15 +51,15 @@ def curve_figure(report: Draft, numbers: Numbers) -> Figure | None:
 
 
 def _radii(report: Draft) -> str:
-    """Median minimal radii, where they were measured."""
+    """Median minimal radii, where they were measured: between the limits tried, for nothing else was."""
     found = []
     for curve in report.curves:
         if curve.median_minimal_radius is not None:
-            entry = shown(curve.median_minimal_radius)
-            unit = curve.points[0].limit.unit
-            reach = f" ({entry.small})" if entry.small else ""
-            found.append(f"{curve.model} under {curve.attack}: {entry.text} {unit}{reach}")
-    return f" Median smallest limit that fools the model: {'; '.join(found)}." if found else ""
+            value = curve.median_minimal_radius.value
+            below = max((p.limit for p in curve.points if p.limit.value < value), key=lambda limit: limit.value)
+            at = next(p.limit for p in curve.points if p.limit.value == value)
+            found.append(f"{curve.model} under {curve.attack}: between {below.label} and {limit_text(at)}")
+    return f" The smallest limit at which half of the cases have fallen lies: {'; '.join(found)}." if found else ""
 
 
 def _curve_table(index: int, title: str, curves: list[Curve]) -> Table:

@@ -182,10 +182,14 @@ def rule_table(report: Draft, numbers: Numbers) -> Table | None:
     places = {cell.id: position for position, cell in enumerate(report.cells)}
     rows = tuple(
         (
-            head(rule.rule, href=f"#cell-{places[rule.cell]}" if rule.cell else ""),
+            head(rule.rule, small=rule.scope, href=f"#cell-{places[rule.cell]}" if rule.cell else ""),
             Entry(text="–" if rule.measured is None else bare(rule.measured, rule.unit), numeric=True),
             Entry(text=bare(rule.limit, rule.unit), numeric=True),
-            Entry(text=rule.status, flag={"held": "held", "broken": "broken"}.get(rule.status, "open")),
+            Entry(
+                text=rule.status,
+                small=rule.reason,
+                flag={"held": "held", "broken": "broken"}.get(rule.status, "open"),
+            ),
         )
         for rule in report.limits.rules
     )
