@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from titer.audit.assemble.cards import threat_names
+from titer.audit.findings._words import limit_words
 from titer.audit.jobs import Prepared
 from titer.audit.limits import Radius, read_limit
 from titer.audit.report.schema import (
@@ -208,7 +209,7 @@ def _of_curve(place: int, curve: Curve, radius: float, cells: list[CellResults])
 
 
 def _where(cell: CellResults) -> str:
-    return f"{cell.subject.name} under {cell.threat.id} at {cell.radius.label} {cell.radius.unit}".strip()
+    return f"{cell.subject.name} under {cell.threat.id} at {limit_words(cell.radius)}"
 
 
 def _clauses(text: str) -> dict[str, str] | None:

@@ -72,6 +72,7 @@ class Panel:
 
     title: str
     chart: Markup
+    note: str = ""
 
 
 @dataclass(frozen=True)
