@@ -139,6 +139,7 @@ class TestEveryKind:
         ("norm", "limits", "words"),
         [
             ("l2", ("1", "2", "3"), "pixels changed by at most 2 of the gray scale in total"),
+            ("l1", ("1", "2", "3"), "pixels changed by at most 2 of the gray scale in total (sum of absolute changes)"),
             ("l0", ("1", "2", "3"), "at most 2 pixels changed, each by any valid amount"),
             ("l0", ("1",), "at most 1 pixel changed"),
             ("l0", ("1", "5 %", "10"), "at most 5 % of all pixels changed"),

@@ -139,7 +139,8 @@ def test_limits_of_a_change_are_read_in_its_own_unit(threat: str, limits: list[s
 def test_one_subject_may_have_a_change_in_two_variants() -> None:
     plan = parse_plan(
         "titer: 1\ndata: {name: chest_phantom, options: {cases: 20, size: 16}}\nmodel: {zoo: t_cnn}\n"
-        "attacks: [pgd, grid]\nthreats:\n  - {change: affine, limits: [0.5]}\n  - {change: affine, limits: [15], options: {shift: 0}}\n"
+        "attacks: [pgd, grid]\nthreats:\n  - {change: affine, limits: [0.5]}\n"
+        "  - {change: affine, limits: [15], options: {shift: 0}}\n"
     )
     subject = plan.subjects[0]
     dataset = read_dataset(subject, None)

@@ -120,6 +120,7 @@ def _own_model(subject: Subject, dataset: Dataset) -> Any:
 def _subject_jobs(
     plan: Plan, number: int, dataset: Dataset, threats: tuple[Threatened, ...], root: Path | None
 ) -> Iterator[tuple[Trial, list[Job]]]:
+    from titer.audit.work import pool_of
     from titer.models.training import training_key
 
     subject = plan.subjects[number]
@@ -150,6 +151,9 @@ def _subject_jobs(
                 for search in threat.attacks:
                     rules = [threat.spec.change, threat.change, threat.spec.goal, threat.spec.target]
                     rules += [threat.spec.knowledge, threat.spec.queries, threat.spec.where, radius.value]
+                    if search.learns:
+                        part, rows = pool_of(search, dataset, checked.split, seed, recipe is not None)
+                        rules += [part, rows.tolist()]
                     key = digest(["attack", asked, rules, settings_of(search), plan.gallery])
                     payload = {
                         **source, "clean": asked, "key": key, "threat": place, "radius": step,

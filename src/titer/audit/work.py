@@ -19,6 +19,7 @@ from titer.audit.table import Table
 from titer.errors import DataError, PlanError
 
 if TYPE_CHECKING:
+    from titer.attacks.attack import Attack
     from titer.cases.dataset import Dataset
     from titer.models.model import Model
     from titer.models.task import Task
@@ -85,7 +86,7 @@ def clean(payload: Payload, inputs: Inputs) -> bytes:
 
 def attack(payload: Payload, inputs: Inputs) -> bytes:
     """One attack at one radius on the test cases of one trial; a table with one row per case."""
-    from titer.attacks.engine import run
+    from titer.attacks.engine import learn, run
     from titer.audit.run.hearing import progress
 
     subject, dataset = _opened(payload)
@@ -98,6 +99,12 @@ def attack(payload: Payload, inputs: Inputs) -> bytes:
     radius = threat.radii[payload["radius"]]
     search = next(each for each in threat.attacks if each.name == payload["attack"])
     cases = dataset.cases.take(before["row"])
+    facts: dict[str, Any] = {}
+    if search.learns:
+        part, rows = pool_of(search, dataset, _split(payload).split, int(payload["seed"]), bool(payload.get("train")))
+        rules, learned_from = threat.model_at(radius, model.access), dataset.cases.take(rows)
+        search = learn(search, model, learned_from, rules, seed=str(payload["key"]), choices=choices_of(dataset))
+        facts = {"pool": {"part": part, "n": len(rows)}}
     done = [0]
 
     def tell(finished: int) -> None:
@@ -126,7 +133,7 @@ def attack(payload: Payload, inputs: Inputs) -> bytes:
         "violated": outcome.violated,
         "picture": _pictures(outcome, model, cases, int(payload["pictures"])),
     }
-    facts = {"dtype": outcome.perturbed.dtype.str, "shape": list(outcome.perturbed.shape[1:])}
+    facts |= {"dtype": outcome.perturbed.dtype.str, "shape": list(outcome.perturbed.shape[1:])}
     return Table(columns, facts).to_bytes()
 
 
@@ -142,6 +149,21 @@ def chosen_rows(dataset: Dataset, test: Any, most: int | None, seed: int) -> Any
         members = order[strata[order] == stratum]
         taken.extend(members[: max(1, round(most * len(members) / len(test)))])
     return np.sort(test[np.asarray(taken[: max(most, 1)])])
+
+
+def pool_of(attack: Attack, dataset: Dataset, parts: Any, seed: int, trained: bool) -> tuple[str, Any]:
+    """From which part an attack may learn, and from which rows of it: never from test cases.
+
+    Training cases of a model that was trained here; for a model of the user's, whose training cases are not known,
+    validation cases. At most as many as the attack's own `pool`, stratified, chosen by the seed alone.
+    """
+    part = "train" if trained else "validation"
+    rows = np.asarray(getattr(parts, part))
+    if not len(rows):
+        raise PlanError(
+            f"{part} cases that {attack.name} can learn from", "none", f"give the {part} part a share in 'fractions'"
+        )
+    return part, chosen_rows(dataset, rows, getattr(attack, "pool", None), seed)
 
 
 def choices_of(dataset: Dataset) -> Any:
