@@ -316,7 +316,7 @@ class TestEvidence:
         shares = rates(fgsm=(0.7, 0.5, 0.3), pgd=(0.75, 0.6, 0.1))
         trap = asked(build(rates=shares, wobble=0), "iterative_not_weaker")
         assert "2 of 3 comparisons on 600 cases" in trap.evidence
-        assert "pgd at 2/255 gray level (0-1)" in trap.evidence
+        assert "pgd at 2/255 of the gray scale" in trap.evidence
         assert "360 of 600 cases withstand it, 300 withstand fgsm" in trap.evidence
         assert len(trap.cells) == 4
 
