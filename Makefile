@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 # Files are compiled when they are first imported; most never are.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 export OMP_NUM_THREADS ?= 1
+# Audits start processes, and each would compile torch anew: ten seconds instead of one.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test lint types imports check prove reproduce clean help
 
