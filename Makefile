@@ -5,8 +5,10 @@ BIN := $(VENV)/bin
 # Files are compiled when they are first imported; most never are.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 export OMP_NUM_THREADS ?= 1
+# Audits start processes, and each would compile torch anew: ten seconds instead of one.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint types imports check reproduce clean help
+.PHONY: demo test lint types imports check prove reproduce clean help
 
 help:  ## show what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -28,6 +30,11 @@ types: $(VENV)/.tested  ## strict type checking
 
 imports: $(VENV)/.tested  ## imports run one way
 	$(BIN)/lint-imports
+
+prove: $(VENV)/.tested  ## audit four real data sets (TITER_DATA names their folder) and repeat the paper at quick scale
+	test -n "$$TITER_DATA" || { echo "TITER_DATA must name the folder of the data sets: see docs/data.md" >&2; exit 2; }
+	set -e; for plan in ecg chest-xray chest-anomaly notes; do $(BIN)/titer audit examples/plans/$$plan.yaml --out out/prove/$$plan; done
+	$(BIN)/titer reproduce soberano-2025 --scale quick --out out/prove/soberano-2025
 
 reproduce: $(VENV)/.ready  ## the paper's experiments at full scale (hours)
 	$(BIN)/titer reproduce soberano-2025 --scale full --out out/reproduce

@@ -72,9 +72,7 @@ def test_every_loss_has_a_finite_gradient_for_every_task(answer: str, goal: Goal
     assert value.shape == (12,)
     (gradient,) = torch.autograd.grad(value.sum(), point)
     assert bool(torch.isfinite(gradient).all())
-    # A ratio of logits no longer rises once the truth has the lowest of three.
-    rising = value < 0 if name == "dlr" else torch.ones(12, dtype=torch.bool)
-    assert bool((gradient != 0).any(dim=1)[rising].all())
+    assert bool((gradient != 0).any(dim=1).all())
 
 
 def test_cross_entropy_is_that_of_torch() -> None:
@@ -90,6 +88,44 @@ def test_difference_of_logits_ratio_by_hand_and_its_invariance() -> None:
     value = loss("dlr")(task, Goal(), scores, truth, scores)
     assert float(value) == pytest.approx(-(5 - 3) / (5 - 1))
     torch.testing.assert_close(loss("dlr")(task, Goal(), 7 * scores + 3, truth, scores), value)
+
+
+def test_the_targeted_ratio_by_hand_its_invariance_and_what_it_is_below_four_classes() -> None:
+    task = Task("classes", ("a", "b", "c", "d", "e"))
+    scores, truth = torch.tensor([[5.0, 3.0, 1.0, 0.0, -9.0]]), torch.tensor([0])
+    value = loss("dlr-target2")(task, Goal(), scores, truth, scores)
+    assert float(value) == pytest.approx((1 - 5) / (5 - 0.5))
+    torch.testing.assert_close(loss("dlr-target2")(task, Goal(), 7 * scores + 3, truth, 7 * scores + 3), value)
+    few = Task("classes", ("a", "b", "c"))
+    clean, now = torch.tensor([[5.0, 3.0, 1.0]]), torch.tensor([[4.0, 3.0, 2.0]])
+    assert float(loss("dlr-target2")(few, Goal(), now, truth, clean)) == pytest.approx(-2 / 4)
+
+
+def test_a_wanted_class_that_is_the_lowest_of_three_still_has_a_slope() -> None:
+    task, scores = Task("classes", ("a", "b", "c")), torch.tensor([[5.0, 3.0, 1.0]], requires_grad=True)
+    value = loss("dlr")(task, Goal("targeted"), scores, torch.tensor([2]), scores.detach())
+    (gradient,) = torch.autograd.grad(value.sum(), scores)
+    torch.testing.assert_close(gradient, torch.tensor([[-0.25, 0.0, 0.25]]))
+
+
+def test_a_ratio_rises_on_once_the_truth_is_in_third_place() -> None:
+    task, scores = Task("classes", tuple("abcd")), torch.tensor([[1.0, 5.0, 3.0, 0.0]], requires_grad=True)
+    value = loss("dlr")(task, Goal(), scores, torch.tensor([0]), scores.detach())
+    assert value.tolist() == [1.0]
+    (gradient,) = torch.autograd.grad(value.sum(), scores)
+    torch.testing.assert_close(gradient, torch.tensor([[-0.25, 0.25, 0.0, 0.0]]))
+
+
+@pytest.mark.parametrize("answer", ["two classes", "binary", "multilabel", "regression", "anomaly"])
+@pytest.mark.parametrize("name", ["dlr", "dlr-target"])
+def test_ratios_rise_with_the_margin_where_there_are_few_logits(answer: str, name: str) -> None:
+    task, scores, clean, truth = drawn(answer, 0, threshold=0.1)
+    aim = torch.from_numpy(truth)
+    margin = loss("margin" if name == "dlr" else "target")(task, Goal(), scores, aim, clean)
+    value = loss(name)(task, Goal(), scores, aim, clean)
+    # In units that do not depend on where the walk is, so that two steps of one walk can be compared.
+    unit = loss("margin" if name == "dlr" else "target")(task, Goal(), clean, aim, clean).abs()
+    torch.testing.assert_close(value * unit, margin, check_dtype=False)
 
 
 def test_a_threshold_shifts_what_is_climbed() -> None:
@@ -109,7 +145,7 @@ def test_targets_take_the_ways_of_being_wrong_in_turn() -> None:
     assert [float(loss(name)(age, Goal(), above, y, above)) for name in ("target", "target2")] == [1.0, -1.0]
 
 
-@pytest.mark.parametrize("name", ["hinge", "target0", "target-1", "", "target1x"])
+@pytest.mark.parametrize("name", ["hinge", "target0", "target-1", "", "target1x", "dlr2", "dlr-target0"])
 def test_unknown_losses_are_refused(name: str) -> None:
     with pytest.raises(AttackError, match="a loss among ce, margin, dlr, target"):
         loss(name)

@@ -10,6 +10,8 @@ import torch
 from scipy import optimize
 from torch import Tensor, nn
 
+from titer.attacks.apgd import APGD
+from titer.attacks.attack import Attack
 from titer.attacks.engine import run
 from titer.attacks.pgd import PGD
 from titer.cases.case import Batch
@@ -35,7 +37,8 @@ class Bowl(nn.Module):
         return ((x - self.middle) ** 2).sum(dim=1, keepdim=True)
 
 
-def test_pgd_finds_the_far_side_of_a_bowl() -> None:
+@pytest.mark.parametrize("attack", [PGD(steps=40), APGD(steps=40)], ids=["pgd", "apgd"])
+def test_walks_find_the_far_side_of_a_bowl(attack: Attack) -> None:
     rng = np.random.default_rng(0)
     middle, inputs = rng.normal(size=5), rng.normal(size=(20, 5))
     space = Space("table", (5,), "unit", -50.0, 50.0)
@@ -47,7 +50,7 @@ def test_pgd_finds_the_far_side_of_a_bowl() -> None:
         ("linf", inputs + 0.8 * np.sign(gap)),
     ):
         threat = ThreatModel(Additive(norm), 0.8, goal=RAISE)  # type: ignore[arg-type]
-        outcome = run(PGD(steps=40), model, batch, threat, seed="bowl")
+        outcome = run(attack, model, batch, threat, seed="bowl")
         np.testing.assert_allclose(outcome.scores[:, 0], ((best - middle) ** 2).sum(axis=1), rtol=1e-6)
         np.testing.assert_allclose(outcome.perturbed, best, atol=1e-2)
 
@@ -70,8 +73,9 @@ def exact_maximum(net: nn.Sequential, x: np.ndarray, limit: float) -> float:  # 
     return best
 
 
+@pytest.mark.parametrize("attack", [PGD(steps=20, restarts=50), APGD(steps=20, restarts=50)], ids=["pgd", "apgd"])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_pgd_with_restarts_finds_the_enumerated_optimum_of_a_small_relu_net(seed: int) -> None:
+def test_restarts_find_the_enumerated_optimum_of_a_small_relu_net(seed: int, attack: Attack) -> None:
     inputs_, units, limit = 4, 6, 0.7
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -81,7 +85,7 @@ def test_pgd_with_restarts_finds_the_enumerated_optimum_of_a_small_relu_net(seed
     inputs = np.random.default_rng(seed).normal(size=(3, inputs_))
     batch = Batch.of(inputs, model.predict(inputs)[:, 0])
     threat = ThreatModel(Additive(), limit, goal=RAISE)
-    found = run(PGD(steps=20, restarts=50), model, batch, threat, seed="relu").scores[:, 0]
+    found = run(attack, model, batch, threat, seed="relu").scores[:, 0]
     exact = np.array([exact_maximum(net, x, limit) for x in inputs])
     assert (found <= exact + 1e-9).all()
     np.testing.assert_allclose(found, exact, atol=1e-3)
@@ -110,7 +114,8 @@ def test_an_exact_answer_still_has_a_direction() -> None:
     model = TorchModel(linear, space, Task("regression", ("age",), tolerance=0.1))
     inputs = rng.normal(size=(5, 3))
     batch = Batch.of(inputs, model.predict(inputs)[:, 0])
-    for loss in ("ce", "margin", "target", "target2"):
-        outcome = run(PGD(steps=5, restarts=1, losses=(loss,)), model, batch, ThreatModel(Additive(), 0.2), seed="s")
+    for loss, kind in itertools.product(("ce", "margin", "dlr", "target", "target2", "dlr-target2"), (PGD, APGD)):
+        attack = kind(steps=5, restarts=1, losses=(loss,))
+        outcome = run(attack, model, batch, ThreatModel(Additive(), 0.2), seed="s")
         np.testing.assert_allclose(np.abs(outcome.scores - outcome.clean_scores)[:, 0], 0.2 * weight.abs().sum())
         assert not outcome.flat.any()

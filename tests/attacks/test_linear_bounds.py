@@ -1,6 +1,7 @@
 """Attacks on linear models, whose exact limits are known: nobody below, everybody above.
 
-Tolerances, relative to the exact limit: FGSM 1e-6 (L2: where the range does not bind), PGD 1 %.
+Tolerances, relative to the exact limit: FGSM 1e-6 (L2, L1: where the range does not bind), PGD (L1: likewise) and APGD
+1 %.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from titer.attacks.apgd import APGD
 from titer.attacks.attack import Attack
 from titer.attacks.engine import run
 from titer.attacks.fgsm import FGSM
@@ -24,6 +26,7 @@ Array = np.ndarray[Any, Any]
 FEATURES, CASES = 12, 40
 # One walk per wrong class, long enough to come round from any start.
 TARGETS = PGD(steps=30, reach=5.0, losses=("target",), restarts=2)
+AUTO_TARGETS = APGD(steps=40, losses=("dlr-target",), restarts=2)
 
 
 def smallest(weight: Array, room: Array, needed: float, norm: str) -> float:
@@ -31,6 +34,12 @@ def smallest(weight: Array, room: Array, needed: float, norm: str) -> float:
     size = np.abs(weight)
     if size @ room <= needed:
         return float("inf")
+    if norm == "l1":
+        # The best values one after the other, each to the end of its room.
+        order = np.argsort(-size)
+        gained, spent = np.cumsum((size * room)[order]), np.cumsum(room[order])
+        last = int(np.searchsorted(gained, needed))
+        return float(spent[last] - (gained[last] - needed) / size[order[last]])
     # d grows alike everywhere (L-infinity) or with the weights (L2) until it meets the end of its room.
     shape = np.ones_like(size) if norm == "linf" else size
     low, high = 0.0, 1e6
@@ -59,8 +68,10 @@ def exact_limits(model: TorchModel, inputs: Array, truth: Array, norm: str) -> A
 
 @pytest.mark.parametrize("boxed", [False, True], ids=["free", "boxed"])
 @pytest.mark.parametrize("outputs", [1, 2, 3])
-@pytest.mark.parametrize("norm", ["linf", "l2"])
-@pytest.mark.parametrize("attack", [FGSM(), PGD(), TARGETS, PGD(losses=("dlr",), momentum=0.5)], ids=repr)
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+@pytest.mark.parametrize(
+    "attack", [FGSM(), PGD(), TARGETS, PGD(losses=("dlr",), momentum=0.5), APGD(), AUTO_TARGETS], ids=repr
+)
 def test_nobody_falls_below_the_exact_limit_and_everybody_above(
     attack: Attack, norm: str, outputs: int, boxed: bool
 ) -> None:
@@ -77,9 +88,11 @@ def test_nobody_falls_below_the_exact_limit_and_everybody_above(
     assert not below.violated.any()
     above = run(attack, model, batch, threat, seed="s", limits=exact * (1 + tolerance))
     assert not above.violated.any()
-    # One step cannot know which of three classes is nearest, nor use up what the range cuts from an L2 step.
-    knows = outputs < 3 or attack is TARGETS
-    if knows and not (isinstance(attack, FGSM) and norm == "l2" and boxed):
+    # One step cannot know which of three classes is nearest, nor use up what the range cuts from an L2 step; steps on a
+    # single value stop where that one has reached its end.
+    knows = outputs < 3 or attack in (TARGETS, AUTO_TARGETS)
+    cut = {"linf": (), "l2": (FGSM,), "l1": (FGSM, PGD)}[norm]
+    if knows and not (isinstance(attack, cut) and boxed):
         assert above.fooled.all()
 
 

@@ -156,7 +156,7 @@ def test_rules_that_say_nothing_are_refused(rule: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "got"), [("robust_accuracy < 0.5 on B", "'B'"), ("robust_accuracy < 0.5 at 17", "'17'")]
+    ("rule", "got"), [("robust_accuracy < 0.5 on B", "'B'"), ("robust_accuracy < 0.5 at 17", "'at 17'")]
 )
 def test_rules_about_what_the_plan_does_not_have_are_refused(results: Results, rule: str, got: str) -> None:
     with pytest.raises(PlanError, match=re.escape(got)):
@@ -350,7 +350,7 @@ def test_a_median_radius_lies_between_the_limits_that_were_tried(results: Result
     assert curve.median_minimal_radius.value == pytest.approx(2 / 255)
     assert curve.median_minimal_radius.low == pytest.approx(1 / 255)
     page = render_html(made)
-    assert "T-CNN under pgd: between 1/255 and 2/255 gray level" in page
+    assert "T-CNN under pgd: between 1/255 and 2/255 of the gray scale" in page
     assert "(0.5 to 0.5)" not in page
 
 
@@ -574,3 +574,39 @@ def test_a_regression_has_the_unit_of_its_quantity() -> None:
     assert made.cells[0].metrics.rmse_clean.unit == "units of age"  # type: ignore[union-attr]
     assert "How accuracy falls" not in render_html(made)
     assert re.search(r"RMSE from [\d.]+ units of age", made.summary.headline.text)
+
+
+def test_lines_that_hide_each_other_are_named() -> None:
+    same = {"pgd": (0.7, 0.4, 0.1), "fgsm": (0.7, 0.4, 0.1), "noise": (0.9, 0.9, 0.9)}
+    found = build(rates=same, wobble=0.0)
+    assert "On one line: fgsm and pgd and worst case." in render_html(assemble(found))
+    assert "On one line" not in render_html(assemble(apart(found)))
+
+
+def test_no_machine_words_reach_the_page() -> None:
+    made = assemble(build(kind="image"))
+    page = render_html(made)
+    text = re.sub(r"<pre.*?</pre>|<[^>]+>", " ", page, flags=re.DOTALL)
+    for word in ("Wants: untargeted", "/255 gray level (0-1)", " mask none", "time(s)", "trial(s)", "takes 1 passes"):
+        assert word not in text, word
+    assert "Wants: any wrong answer" in text
+    assert not re.search(r"\d\.\d{3,}%", text)
+
+
+def test_rows_of_a_case_say_the_change_in_the_limits_unit() -> None:
+    made = assemble(build(kind="table", limits=("0.1", "0.2", "0.4"), gallery=1))
+    item = made.gallery[0]
+    assert item.kind == "table"
+    assert all(abs(row.moved or 0) <= 0.2 + 1e-6 and row.moved_unit == "SD" for row in item.rows)
+    page = render_html(made)
+    assert re.search(r"changed by [^<]*, that is [^<]*0\.2 SD", page)
+    assert "unit of the feature" not in re.search(r'id="table-row-0".*?</table>', page, re.DOTALL).group()  # type: ignore[union-attr]
+
+
+def test_notes_are_sentences() -> None:
+    found = handed_over(build())
+    for cell in found.cells:
+        for trial in cell.trials:
+            trial.before.facts["notes"] = ["probabilities were turned into logits", "Read from x."]  # type: ignore[index]
+    note = assemble(found).models[0].note
+    assert note == "The model as given; nothing was trained. Probabilities were turned into logits. Read from x."

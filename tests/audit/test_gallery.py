@@ -59,9 +59,9 @@ def clean_and_attacked(results: Results) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize(
     ("where", "said"),
     [
-        ("all", "every pixel changed by at most 2/255 gray level (0-1)"),
-        ("outside-mask", "every pixel outside the known lesion changed by at most 2/255 gray level (0-1)"),
-        ("inside-mask", "every pixel inside the marked region changed by at most 2/255 gray level (0-1)"),
+        ("all", "every pixel changed by at most 2/255 of the gray scale"),
+        ("outside-mask", "every pixel outside the known lesion changed by at most 2/255 of the gray scale"),
+        ("inside-mask", "every pixel inside the marked region changed by at most 2/255 of the gray scale"),
     ],
 )
 def test_says_where_something_may_change(where, said):
@@ -125,7 +125,7 @@ class TestEveryKind:
     @pytest.mark.parametrize(
         ("kind", "words"),
         [
-            ("image", "every pixel changed by at most 2/255 gray level (0-1) (attack: pgd)"),
+            ("image", "every pixel changed by at most 2/255 of the gray scale (attack: pgd)"),
             ("volume", "every voxel changed by at most 50 HU"),
             ("signal", "every sample changed by at most 0.05 mV"),
             ("table", "every feature changed by at most 0.2 SD"),
@@ -138,7 +138,8 @@ class TestEveryKind:
     @pytest.mark.parametrize(
         ("norm", "limits", "words"),
         [
-            ("l2", ("1", "2", "3"), "pixels changed by at most 2 gray level (0-1) in total"),
+            ("l2", ("1", "2", "3"), "pixels changed by at most 2 of the gray scale in total"),
+            ("l1", ("1", "2", "3"), "pixels changed by at most 2 of the gray scale in total (sum of absolute changes)"),
             ("l0", ("1", "2", "3"), "at most 2 pixels changed, each by any valid amount"),
             ("l0", ("1",), "at most 1 pixel changed"),
             ("l0", ("1", "5 %", "10"), "at most 5 % of all pixels changed"),

@@ -205,9 +205,22 @@ def test_limits_of_a_change_are_read_in_its_own_unit(threat: str, limits: list[s
 def test_one_subject_may_have_a_change_in_two_variants() -> None:
     plan = parse_plan(
         "titer: 1\ndata: {name: chest_phantom, options: {cases: 20, size: 16}}\nmodel: {zoo: t_cnn}\n"
-        "attacks: [pgd, grid]\nthreats:\n  - {change: affine, limits: [0.5]}\n  - {change: affine, limits: [15], options: {shift: 0}}\n"
+        "attacks: [pgd, grid]\nthreats:\n  - {change: affine, limits: [0.5]}\n"
+        "  - {change: affine, limits: [15], options: {shift: 0}}\n"
     )
     subject = plan.subjects[0]
     dataset = read_dataset(subject, None)
     found = read_threats(subject, dataset, task_of(dataset, subject), "gradients")
     assert [threat.id for threat in found] == ["affine", "affine-rotation"]
+
+
+def test_models_without_a_name_are_called_by_file_function_or_address() -> None:
+    told = [
+        {"path": "models/chest-v2.onnx"},
+        {"python": "mine:net"},
+        {"url": "https://host/v2/models/ecg"},
+        {"zoo": "t_cnn"},
+    ]
+    shared = {"data": {"name": "chest_phantom"}, "threats": [{"limits": ["4/255"]}]}
+    plan = check_plan({"titer": 1, "subjects": [{"model": model, **shared} for model in told]})
+    assert [subject.name for subject in renamed(plan).subjects] == ["chest-v2", "net", "ecg", "t_cnn"]

@@ -295,11 +295,11 @@ class TestWholeRange:
         ("norm", "limit", "whole"),
         [
             ("linf", "10", True), ("linf", "9.99", False), ("l0", "4", True), ("l0", "3", False),
-            ("l2", "12", True), ("l2", "11.9", False),
+            ("l2", "12", True), ("l2", "11.9", False), ("l1", "21", True), ("l1", "20.8", False),
         ],
     )  # fmt: skip
     def test_knows_the_reach_of_each_norm(self, norm, limit, whole):
-        """Features span 10 um with scales 1 to 4: 10, 5, 3.3 and 2.5 SD; together 11.93."""
+        """Features span 10 um with scales 1 to 4: 10, 5, 3.3 and 2.5 SD; together 11.93 (L2), 20.83 (L1)."""
         cell = build(kind="table", norm=norm, limits=(limit,), rates=lambda *_: 0.0).cells[0]
         assert covers(cell) is whole
 
@@ -316,7 +316,7 @@ class TestEvidence:
         shares = rates(fgsm=(0.7, 0.5, 0.3), pgd=(0.75, 0.6, 0.1))
         trap = asked(build(rates=shares, wobble=0), "iterative_not_weaker")
         assert "2 of 3 comparisons on 600 cases" in trap.evidence
-        assert "pgd at 2/255 gray level (0-1)" in trap.evidence
+        assert "pgd at 2/255 of the gray scale" in trap.evidence
         assert "360 of 600 cases withstand it, 300 withstand fgsm" in trap.evidence
         assert len(trap.cells) == 4
 

@@ -78,6 +78,14 @@ def width(driver: Any) -> int:
     return int(driver.execute_script("return document.documentElement.scrollWidth"))
 
 
+def cut_off(driver: Any) -> list[str]:
+    """Captions of the tables that are wider than their place and must be scrolled; folded ones are not looked at."""
+    script = """return [...document.querySelectorAll('.table .scroll')]
+        .filter(place => place.clientWidth && place.scrollWidth > place.clientWidth + 1)
+        .map(place => place.querySelector('caption').textContent)"""
+    return [str(caption) for caption in driver.execute_script(script)]
+
+
 def press_tab(driver: Any) -> str:
     """The words of what one press of the tabulator reaches."""
     for kind in ("keyDown", "keyUp"):

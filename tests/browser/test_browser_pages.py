@@ -52,6 +52,8 @@ def test_page(look: Any, page: Path, browser: Any, axe_source: str, shots: Path 
     assert looking.console(browser) == []
     assert looking.requests(browser) == []
     assert looking.width(browser) <= look.width
+    if look.width >= 1440:
+        assert looking.cut_off(browser) == [], "a table is cut off on a desk's screen"
     if shots is not None:
         looking.shoot(browser, shots / f"{page.stem}-{look}")
     looking.open_details(browser)

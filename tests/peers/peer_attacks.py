@@ -1,4 +1,6 @@
-"""PGD as the peer libraries have it. Runs in an environment of its own: exchanges files, knows nothing of Titer.
+"""PGD, Auto-PGD and AutoAttack as the peer libraries have them.
+
+Runs in an environment of its own: exchanges files, knows nothing of Titer.
 
 python peer_attacks.py FOLDER      reads cases and weights from FOLDER/in.npz and wishes from FOLDER/wishes.json,
                                    writes which cases still stand to FOLDER/out.json
@@ -62,7 +64,29 @@ def art_pgd(net: nn.Module, images: Tensor, labels: Tensor, wish: Wish) -> Tenso
     return torch.from_numpy(attack.generate(images.numpy(), labels.numpy()))
 
 
-PEERS = {"torchattacks": torchattacks_pgd, "foolbox": foolbox_pgd, "art": art_pgd}
+def torchattacks_apgd(net: nn.Module, images: Tensor, labels: Tensor, wish: Wish) -> Tensor:
+    import torchattacks
+
+    norm = "Linf" if wish["norm"] == "linf" else "L2"
+    # It seeds itself; without this every restart would be the same walk.
+    seed = torch.initial_seed()
+    attack = torchattacks.APGD(net, norm=norm, eps=wish["limit"], steps=wish["steps"], loss=wish["loss"], seed=seed)
+    return attack(images, labels)
+
+
+def torchattacks_auto(net: nn.Module, images: Tensor, labels: Tensor, wish: Wish) -> Tensor:
+    import torchattacks
+
+    norm = "Linf" if wish["norm"] == "linf" else "L2"
+    attack = torchattacks.AutoAttack(net, norm=norm, eps=wish["limit"], version="standard", n_classes=10, seed=0)
+    return attack(images, labels)
+
+
+PEERS = {
+    "pgd": {"torchattacks": torchattacks_pgd, "foolbox": foolbox_pgd, "art": art_pgd},
+    "apgd": {"torchattacks": torchattacks_apgd},
+    "auto": {"torchattacks": torchattacks_auto},
+}
 
 
 def standing(net: nn.Module, images: Tensor, labels: Tensor, wish: Wish, name: str) -> Tensor:
@@ -71,7 +95,7 @@ def standing(net: nn.Module, images: Tensor, labels: Tensor, wish: Wish, name: s
     for restart in range(wish["restarts"]):
         torch.manual_seed(restart)
         np.random.seed(restart)
-        perturbed = PEERS[name](net, images.clone(), labels.clone(), wish).detach()
+        perturbed = PEERS[wish["attack"]][name](net, images.clone(), labels.clone(), wish).detach()
         moved = (perturbed - images).flatten(1)
         size = moved.abs().amax(dim=1) if wish["norm"] == "linf" else moved.norm(dim=1)
         fair = size <= wish["limit"] * (1 + 1e-4)
@@ -93,7 +117,7 @@ def main(folder: Path) -> None:
     answers = [
         {**wish, "peer": name, "stands": standing(net, images, labels, wish, name).tolist()}
         for wish in json.loads((folder / "wishes.json").read_text())
-        for name in PEERS
+        for name in PEERS[wish["attack"]]
     ]
     (folder / "out.json").write_text(json.dumps(answers))
 

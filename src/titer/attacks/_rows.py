@@ -33,11 +33,16 @@ def lanes(model: Model, ids: Sequence[str]) -> Int[Tensor, " n"] | None:
     A remote model is asked about each case once and never about fillers, since each row is a question that counts. A
     model that asks row by row needs none.
     """
+    return lanes_of(model, CaseRandom.of("lane", ids))
+
+
+def lanes_of(model: Model, rng: CaseRandom) -> Int[Tensor, " n"] | None:
+    """The same from random numbers of the cases, for a model that an attack asks beside the target."""
     if getattr(model, "remote", False) or getattr(model, "rowwise", False):
         return None
     if _even(model):
-        return torch.full((len(ids),), -1)
-    return CaseRandom.of("lane", ids).keys[:, 0] % _LANES
+        return torch.full((len(rng),), -1)
+    return rng.keys[:, 0] % _LANES
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
@@ -26,6 +27,7 @@ class Attack(ABC):
         iterative: true if it takes many steps, so that it must do no worse than a single step.
         minimal: true if it looks for the cheapest change that fools, so that one run with a wide limit gives each
             case's minimal radius.
+        learns: true if it must be taught on a pool of cases before it can search others (see `LearningAttack`).
     """
 
     name: ClassVar[str]
@@ -35,10 +37,17 @@ class Attack(ABC):
     control: ClassVar[bool] = False
     iterative: ClassVar[bool] = True
     minimal: ClassVar[bool] = False
+    learns: ClassVar[bool] = False
 
     @abstractmethod
     def search(self, problem: Problem, rng: CaseRandom) -> Tensor:
         """Parameters [n, ...] of the change, the best found for each case."""
+
+    def learn(self, problem: Problem, rng: CaseRandom) -> Attack:
+        """The attack that carries what these cases, the pool, taught; only where the class says `learns`."""
+        raise AttackError(
+            "an attack that learns", self.name, "run it as it is; only attacks that learn are taught on a pool"
+        )
 
     def fits(self, change: Change) -> bool:
         """Whether this attack can search this change; attacks with further wishes refine it.
@@ -53,3 +62,40 @@ class Attack(ABC):
         for label, value in settings.items():
             if not value >= low:
                 raise AttackError(f"{label} of at least {low:g}", str(value), f"correct {label!r} of {self.name}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningAttack(Attack):
+    """Base of attacks that learn one thing from a pool of cases and then apply it to cases they never saw.
+
+    `titer.attacks.engine.learn` teaches one and returns another attack, which carries what was learned and is run like
+    any other. What is learned is the same for all cases, so no law ties its strength to attacks made for one case.
+
+    Arguments
+        pool: the most cases that an audit lets it learn from; chosen by seed among training cases (of a model that was
+            trained in the audit) or validation cases, never among test cases.
+    """
+
+    pool: int = 500
+    iterative: ClassVar[bool] = False
+    learns: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        self.require(1, pool=self.pool)
+
+    @abstractmethod
+    def learn(self, problem: Problem, rng: CaseRandom) -> Attack:
+        """The attack that carries what these cases, the pool, taught; frozen, and done with learning."""
+
+    def search(self, problem: Problem, rng: CaseRandom) -> Tensor:
+        """Refused: there is nothing yet to apply."""
+        raise untaught(self)
+
+
+def untaught(attack: Attack) -> AttackError:
+    """The refusal to search with an attack that has learned nothing yet."""
+    return AttackError(
+        f"an attack that was taught on a pool of cases before it searches others ({attack.name})",
+        "one that has learned nothing",
+        "call titer.attacks.engine.learn(attack, model, pool, threat, seed=...) and run what it returns",
+    )

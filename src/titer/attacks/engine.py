@@ -1,4 +1,4 @@
-"""The engine: runs a search, then applies, measures and judges what it found."""
+"""The engine: teaches attacks that learn, runs a search, then applies, measures and judges what it found."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ import torch
 from torch import Tensor
 
 from titer.attacks._rows import lanes
-from titer.attacks.attack import Attack
+from titer.attacks.attack import Attack, untaught
 from titer.attacks.problem import Meter, Problem
 from titer.cases.case import Array, Batch
 from titer.errors import AttackError, ThreatError
 from titer.models.model import Model, allows, no_scores, to_tensor
+from titer.models.prepare import prepared
 from titer.threats.change import Field
 from titer.threats.random import CaseRandom
 from titer.threats.threat import ThreatModel
 
 # A cost may pass its limit, and a value its range, by this part of it: what float32 cannot tell apart.
 _SLACK = 1e-6
+# Cases of a pool that are asked about at once.
+_PIECE = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +81,8 @@ def run(
         size: cases that are worked on at once; has no influence on the result.
         progress: called with the number of cases finished.
 
-    The model, its gradients and all global random state are as before when this returns. A proposal that breaks
+    Torch models are searched in a quicker form where there is one (`titer.models.prepare`) and judged as they are. The
+    model, its gradients and all global random state are as before when this returns. A proposal that breaks
     the limit, the mask or the space is discarded and counted in `violated`. Where doing nothing already fools the
     model, the attacker does nothing rather than worse (controls excepted).
 
@@ -90,6 +94,8 @@ def run(
     >>> bool(outcome.fooled.all())
     True
     """
+    if attack.learns:
+        raise untaught(attack)
     _check_pair(attack, model, batch, threat)
     per_case = np.full(len(batch), threat.limit) if limits is None else np.asarray(limits, dtype=np.float64)
     if per_case.shape != (len(batch),) or not np.isfinite(per_case).all() or (per_case < 0).any():
@@ -105,6 +111,46 @@ def run(
     return _join(pieces, model, batch)
 
 
+def learn(
+    attack: Attack, model: Model, pool: Batch, threat: ThreatModel, *, seed: str, choices: Array | None = None
+) -> Attack:
+    """Teach an attack that learns on a pool of cases; what comes back is run on other cases as any attack is.
+
+    Arguments
+        attack: an attack whose class says `learns`.
+        model, pool, threat: against what, from which cases and under which rules it learns. The model may be a
+            stand-in for the one that is attacked afterwards: what was learned is applied without asking.
+        seed, choices: as in `run`.
+
+    Nothing in the pool is judged and nothing is reported of it, so keep the cases of the pool apart from those that
+    are attacked. The threat's limit of questions holds for each case of the pool. The order of the pool has no
+    influence; model and global random state are as before when this returns.
+
+    >>> import titer.testing.models as examples
+    >>> from titer.attacks.universal import Universal
+    >>> from titer.threats.changes.additive import Additive
+    >>> model, batch = examples.linear(features=4, cases=40)
+    >>> threat = ThreatModel(Additive("linf"), 1.0)
+    >>> learned = learn(Universal(), model, batch.take(range(20)), threat, seed="docs")
+    >>> outcome = run(learned, model, batch.take(range(20, 40)), threat, seed="docs")
+    >>> learned.learns, int(outcome.queries.sum()), float(outcome.fooled.mean()) > 0.3
+    (False, 0, True)
+    """
+    if not len(pool):
+        raise AttackError(f"cases for {attack.name} to learn from", "an empty pool", "give it cases, none of the test")
+    _check_pair(attack, model, pool, threat)
+    order = np.argsort(np.asarray(pool.ids), kind="stable")
+    with model.ready(), _undisturbed(seed):
+        taught = _Trial(attack, model, threat, seed, choices).learn(pool.take(order))
+    if taught.learns:
+        raise AttackError(
+            f"an attack that is done with learning from {attack.name}",
+            f"{taught.name}, which learns",
+            "correct 'learn'",
+        )
+    return taught
+
+
 @dataclass(frozen=True, eq=False)
 class _Trial:
     """Who searches, against what, under which rules: the same for every piece of the batch."""
@@ -118,19 +164,45 @@ class _Trial:
     def run(self, batch: Batch, limits: Array) -> dict[str, Any]:
         problem = self._problem(batch, limits)
         judge = replace(problem, model=self.model.judging())
+        clean = self._clean(problem, batch)
+        before = clean if judge.model is problem.model else self._clean(judge, batch)
+        rng = CaseRandom.of(self.seed, batch.ids)
+        theirs = replace(_theirs(problem, clean), model=self._quick())
+        params = self.attack.search(theirs, rng).detach()
+        if theirs.model is not problem.model and self.attack.minimal:
+            params = self._recheck(problem, theirs, params, clean, rng)
+        return self._judge(judge, params, batch, limits, before.double().cpu().numpy())
+
+    def learn(self, pool: Batch) -> Attack:
+        problem = self._problem(pool, np.full(len(pool), self.threat.limit))
+        pieces = torch.split(torch.arange(len(pool)), _PIECE)
+        clean = torch.cat([self._clean(problem.rows(rows), pool.take(rows.numpy())) for rows in pieces])
+        theirs = replace(_theirs(problem, clean), model=self._quick())
+        return self.attack.learn(theirs, CaseRandom.of(self.seed, pool.ids))
+
+    def _quick(self) -> Model:
+        """The model that is searched: its quicker form, unless a search along the border could not be repeated."""
+        search = self.attack
+        if search.minimal and (search.needs != "gradients" or self.threat.queries is not None):
+            return self.model
+        return prepared(self.model)
+
+    def _recheck(self, problem: Problem, theirs: Problem, params: Tensor, clean: Tensor, rng: CaseRandom) -> Tensor:
+        """Cases that stand so near the border that only the quicker form is fooled are searched on the model itself."""
+        with torch.no_grad():
+            claimed = theirs.advantage(theirs.ask(params)[0]) > 0
+            fooled = problem.advantage(problem.ask(params)[0]) > 0
+        rows = (claimed & ~fooled).nonzero()[:, 0]
+        if not len(rows):
+            return params
+        again = self.attack.search(_theirs(problem.rows(rows), clean[rows]), rng.rows(rows)).detach()
+        return params.index_copy(0, rows, again)
+
+    def _clean(self, problem: Problem, batch: Batch) -> Tensor:
         with torch.no_grad():
             clean = problem.ask(problem.nothing())[0]
-            before = clean if judge.model is problem.model else judge.ask(judge.nothing())[0]
         self.model.task.check(clean.double().cpu().numpy(), batch.targets)
-        # The attack works on copies: whatever it does to them, the judge has its own.
-        theirs = replace(
-            problem,
-            inputs=problem.inputs.clone(),
-            field=replace(problem.field, clean=problem.field.clean.clone()),
-            clean=problem.seen(clean).clone(),
-        )
-        params = self.attack.search(theirs, CaseRandom.of(self.seed, batch.ids)).detach()
-        return self._judge(judge, params, batch, limits, before.double().cpu().numpy())
+        return clean
 
     def _problem(self, batch: Batch, limits: Array) -> Problem:
         model, threat = self.model, self.threat
@@ -193,6 +265,16 @@ class _Trial:
         }
 
 
+def _theirs(problem: Problem, clean: Tensor) -> Problem:
+    """The problem as the attack gets it, on copies: whatever it does to them, the judge has its own."""
+    return replace(
+        problem,
+        inputs=problem.inputs.clone(),
+        field=replace(problem.field, clean=problem.field.clean.clone()),
+        clean=problem.seen(clean).clone(),
+    )
+
+
 @contextmanager
 def _undisturbed(seed: str) -> Iterator[None]:
     """All global random state set from the seed (for models that draw) and put back afterwards."""
@@ -222,7 +304,7 @@ def _check_pair(attack: Attack, model: Model, batch: Batch, threat: ThreatModel)
         raise AttackError(
             f"{attack.needs} for {attack.name}",
             f"an attacker who sees {threat.knowledge}",
-            "use an attack for that knowledge: 'square' for scores, 'noise' for labels",
+            "use an attack for that knowledge: 'square' for scores, 'hopskipjump' for labels",
         )
     if not attack.fits(threat.change):
         raise AttackError(

@@ -24,7 +24,7 @@ class FGSM(Attack):
     2001.03994).
 
     Arguments
-        loss: "ce", "margin", "dlr" or "target".
+        loss: "ce", "margin", "dlr", "target" or "dlr-target".
         random_start: begin at a random point of the ball.
 
     >>> FGSM().needs

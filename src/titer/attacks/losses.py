@@ -8,7 +8,7 @@ fooled; attacks keep their best iterate by it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -25,7 +25,7 @@ Scores = Float[Tensor, "n K *pixels"]
 PerCase = Float[Tensor, " n"]
 Loss = Callable[[Task, Goal, Tensor, Tensor, Tensor], Tensor]
 # What suits every task; "dice" is for segmentation only.
-LOSSES = ("ce", "margin", "dlr", "target")
+LOSSES = ("ce", "margin", "dlr", "target", "dlr-target")
 
 
 def advantage(task: Task, goal: Goal, scores: Scores, truth: Tensor, clean: Scores) -> PerCase:
@@ -76,14 +76,20 @@ def cross_entropy(task: Task, goal: Goal, scores: Scores, truth: Tensor, clean: 
 def dlr(task: Task, goal: Goal, scores: Scores, truth: Tensor, clean: Scores) -> PerCase:
     """Difference of logits ratio: the margin in units of the spread of the logits, so that scale does not matter.
 
-    max_{j != y} z_j - z_y over z_(1) - z_(3) for three classes or more (Croce and Hein 2020, arXiv 2003.01690). With
-    fewer logits the formula has no third place; the margin over its own detached size is used instead.
+    max_{j != y} z_j - z_y over z_(1) - z_(3) for three classes or more (once fooled, the spread is held fixed); where a
+    class is wanted, the margin over z_(1) - (z_(3) + z_(4)) / 2 for four or more (Croce and Hein 2020, arXiv
+    2003.01690). With fewer logits there is no such place (of three, the first formula would be -1 wherever the wanted
+    one is the lowest); the margin in units of that of the clean case is used instead.
     """
     margin = advantage(task, goal, scores, truth, clean)
-    if task.kind == "classes" and scores.shape[1] >= 3:
+    if task.kind == "classes" and goal.kind == "untargeted" and scores.shape[1] >= 3:
         ordered = scores.sort(dim=1, descending=True).values
-        return margin / (ordered[:, 0] - ordered[:, 2]).clamp_min(1e-12)
-    return margin / margin.detach().abs().clamp_min(1e-12)
+        spread = (ordered[:, 0] - ordered[:, 2]).clamp_min(1e-12)
+        # Once the truth is in third place the ratio is 1, whatever comes; the margin still rises.
+        return margin / torch.where(margin > 0, spread.detach(), spread)
+    if task.kind == "classes" and scores.shape[1] >= 4:
+        return margin / _four(scores)
+    return margin / _size(advantage(task, goal, clean, truth, clean))
 
 
 def target(task: Task, goal: Goal, scores: Scores, truth: Tensor, clean: Scores, *, rank: int = 0) -> PerCase:
@@ -122,14 +128,66 @@ def dice(task: Task, _goal: Goal, scores: Scores, truth: Tensor, _clean: Scores)
     return _pixels.soft(task, _shifted(task, scores), truth)
 
 
-_BY_NAME: dict[str, Loss] = {"ce": cross_entropy, "margin": advantage, "dlr": dlr, "target": target, "dice": dice}
+def dlr_target(task: Task, goal: Goal, scores: Scores, truth: Tensor, clean: Scores, *, rank: int = 0) -> PerCase:
+    """`target` in units of the spread of the logits, so that scale does not matter.
+
+    Four classes or more: (z_t - z_y) / (z_(1) - (z_(3) + z_(4)) / 2) (Croce and Hein 2020, arXiv 2003.01690). Otherwise
+    there are no four places, and the unit is the size of the same difference on the clean case.
+
+    >>> task = Task("classes", ("a", "b", "c", "d"))
+    >>> scores = torch.tensor([[5.0, 3.0, 1.0, 0.0]])
+    >>> round(dlr_target(task, Goal(), scores, torch.tensor([0]), scores, rank=1).item(), 4)
+    -0.8889
+    """
+    difference = target(task, goal, scores, truth, clean, rank=rank)
+    if task.kind == "classes" and scores.shape[1] >= 4:
+        return difference / _four(scores)
+    return difference / _size(target(task, goal, clean, truth, clean, rank=rank))
+
+
+_BY_NAME: dict[str, Loss] = {
+    "ce": cross_entropy,
+    "margin": advantage,
+    "dlr": dlr,
+    "target": target,
+    "dlr-target": dlr_target,
+    "dice": dice,
+}
+# Losses of which each restart takes the next way of being wrong.
+_RANKED: dict[str, Callable[..., PerCase]] = {"target": target, "dlr-target": dlr_target}
+
+
+def ways(task: Task, goal: Goal) -> int:
+    """How many ways of being wrong "target" tells apart before it starts again.
+
+    >>> ways(Task("classes", ("a", "b", "c")), Goal()), ways(Task("binary", ("no", "yes")), Goal())
+    (2, 1)
+    """
+    if goal.kind != "untargeted" or task.kind in ("binary", "anomaly"):
+        return 1
+    if task.kind == "regression":
+        return 2
+    return len(task.classes) - 1 if task.kind == "classes" else len(task.classes)
+
+
+def in_turn(names: Sequence[str], restart: int) -> str:
+    """The loss of a restart where restarts take losses in turn; each "target" in turn is the next nearest one.
+
+    >>> [in_turn(("ce", "target"), restart) for restart in range(4)]
+    ['ce', 'target1', 'ce', 'target2']
+    """
+    turn, place = divmod(restart, len(names))
+    name = names[place]
+    if name not in _RANKED:
+        return name
+    return f"{name}{turn * names.count(name) + names[:place].count(name) + 1}"
 
 
 def loss(name: str) -> Loss:
-    """A loss by name: "ce", "margin", "dlr", "target" or "dice"; "target2" is the second nearest target, and so on."""
-    numbered = re.fullmatch(r"target([1-9]\d*)", name)
+    """A loss by name, see `LOSSES`; "target2" is the second nearest target, and so on."""
+    numbered = re.fullmatch(r"(target|dlr-target)([1-9]\d*)", name)
     if numbered:
-        return partial(target, rank=int(numbered[1]) - 1)
+        return partial(_RANKED[numbered[1]], rank=int(numbered[2]) - 1)
     if name not in _BY_NAME:
         raise AttackError(f"a loss among {', '.join(_BY_NAME)}", repr(name), "correct the attack's 'loss'")
     return _BY_NAME[name]
@@ -150,6 +208,17 @@ def _lead(moved: Scores, truth: Int[Tensor, " n"]) -> PerCase:
 def _wrongness(moved: Scores, truth: Tensor) -> Float[Tensor, "n K"]:
     """How far each one-logit decision lies on the wrong side."""
     return -(2 * truth.to(moved.dtype) - 1).reshape(len(moved), -1) * moved
+
+
+def _four(scores: Scores) -> PerCase:
+    """Spread of the logits: z_(1) - (z_(3) + z_(4)) / 2."""
+    ordered = scores.sort(dim=1, descending=True).values
+    return (ordered[:, 0] - (ordered[:, 2] + ordered[:, 3]) / 2).clamp_min(1e-12)
+
+
+def _size(value: PerCase) -> PerCase:
+    """A number to divide by, which no gradient passes."""
+    return value.detach().abs().clamp_min(1e-12)
 
 
 def _distance(gap: PerCase) -> PerCase:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from titer.attacks.attack import Attack
-from titer.attacks.losses import loss
+from titer.attacks.losses import in_turn, loss
 from titer.attacks.problem import Best, Problem
 from titer.errors import AttackError
 from titer.threats.random import CaseRandom
@@ -31,7 +31,8 @@ class PGD(Attack):
     Arguments
         steps: gradient steps per restart.
         restarts: walks per case.
-        losses: names from `titer.attacks.losses` ("ce", "margin", "dlr", "target"), used by the restarts in turn.
+        losses: names from `titer.attacks.losses` ("ce", "margin", "dlr", "target", "dlr-target"), used by the restarts
+            in turn.
         reach: None for steps that shrink; a number for equal steps, then the length of a whole walk in limits.
         momentum: 0 for none.
         early_exit: cases leave as soon as they are fooled (same robust accuracy, weaker scores).
@@ -71,7 +72,7 @@ class PGD(Attack):
     def _walk(self, problem: Problem, rng: CaseRandom, restart: int, rows: Tensor, best: Best) -> None:
         part, noise = problem.rows(rows), rng.rows(rows)
         params = part.nothing() if restart == 0 else part.sample(noise, draw=restart)
-        name = self._loss(restart)
+        name = in_turn(self.losses, restart)
         velocity = torch.zeros_like(params)
         for step in range(self.steps):
             _, gradient, scores = part.slope(params, name)
@@ -93,10 +94,3 @@ class PGD(Attack):
 
     def _rate(self, step: int) -> float:
         return 1 - step / self.steps if self.reach is None else self.reach / self.steps
-
-    def _loss(self, restart: int) -> str:
-        turn, place = divmod(restart, len(self.losses))
-        name = self.losses[place]
-        if name != "target":
-            return name
-        return f"target{turn * self.losses.count(name) + self.losses[:place].count(name) + 1}"

@@ -29,12 +29,11 @@ class Meter:
         self.broken = torch.zeros(count, dtype=torch.int64)
 
     def watch(self, rows: Tensor, gradient: Tensor) -> None:
-        """Remember gradients that are identically zero, or not numbers."""
+        """Remember gradients that are identically zero, or not numbers; a case may stand in several rows."""
         largest = gradient.flatten(1).abs().amax(dim=1).cpu()
-        # Added up row by row, since one question may hold a case several times.
         self.passes.index_add_(0, rows, torch.ones_like(rows))
-        self.flat.index_add_(0, rows, (largest == 0).long())
-        self.broken.index_add_(0, rows, (~torch.isfinite(largest)).long())
+        self.flat.index_add_(0, rows, (largest == 0).to(torch.int64))
+        self.broken.index_add_(0, rows, (~torch.isfinite(largest)).to(torch.int64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,8 +121,8 @@ class Problem:
         """The nearest parameters that keep limit, mask and range."""
         return self.smooth.project(self.field, params, self.limit)
 
-    def step(self, gradient: Tensor, length: float) -> Tensor:
-        """A step along the steepest direction, `length` in parts of the limit."""
+    def step(self, gradient: Tensor, length: float | Float[Tensor, " n"]) -> Tensor:
+        """A step along the steepest direction, `length` in parts of the limit (one for all, or one per case)."""
         size = (length * self.limit).reshape(-1, *([1] * (gradient.dim() - 1)))
         return size * self.smooth.steepest(self.field, gradient)
 
@@ -277,7 +276,7 @@ class Problem:
         return seen
 
     def _spend(self, count: int) -> None:
-        # A question may hold a case several times, with other parameters each; all of them count.
+        # A case that stands in several rows is asked about several times.
         asked = self.meter.queries.index_add(0, self.index, torch.full_like(self.index, count))
         if self.budget is not None and len(self) and int(asked[self.index].max()) > self.budget:
             raise BudgetError(

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from titer.attacks import _square_l2
 from titer.attacks.attack import Attack
 from titer.attacks.problem import Best, Problem
 from titer.errors import AttackError
@@ -23,37 +24,41 @@ _HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 
 @dataclass(frozen=True)
 class Square(Attack):
-    """Every value stands at plus or minus the limit; blocks of them are set anew at random, and kept if that helps.
+    """Blocks of values are set anew at random, always at the full limit, and kept if that helps.
 
-    It starts with stripes and tries squares in images, cubes in volumes, intervals in signals and random features in
-    tables; a block covers `share` of all places at first and half as many each time that the schedule says so. Each
-    channel of a block gets its own sign. What is as good as before is kept too, so that models with steps in
-    their scores (trees) can be crossed. Fooled cases leave. Nothing but scores is needed.
+    Blocks are squares in images, cubes in volumes, intervals in signals and random features in tables; a block covers
+    `share` of all places at first and half as many each time that the schedule says so. L-infinity: every value
+    stands at plus or minus the limit, at first in stripes, and each channel of a block gets its own sign. L2: the total
+    length stays the limit, at first in bumps side by side; a block takes over what another block has, reshaped by two
+    bumps of opposite signs (tables, and every other time when blocks would have become far smaller than a
+    place: some values are turned by a random amount). What is as good as before is kept
+    too, so that models with steps in their scores (trees) can be crossed. Fooled cases leave. Nothing but scores is
+    needed.
 
-    Source: Andriushchenko et al. 2020 (arXiv 1912.00049), the L-infinity search with its schedule. Different from it:
-    a block that would change nothing gets the opposite signs; intervals and features are ours.
+    Source: Andriushchenko et al. 2020 (arXiv 1912.00049), both searches with their schedule. Different from it: a
+    block that would change nothing gets the opposite signs; intervals, cubes and features are ours.
 
     Arguments
         queries: questions per case, at most; the threat's own limit holds as well.
-        share: part of all places that the first blocks cover.
+        share: part of all places that the first blocks cover; None: 0.8 for L-infinity, 0.1 for L2 (tables: 0.8).
 
     >>> Square().needs
     'scores'
     """
 
     queries: int = 1000
-    share: float = 0.8
+    share: float | None = None
     name: ClassVar[str] = "square"
     reference: ClassVar[str] = "Andriushchenko et al. 2020, arXiv 1912.00049"
     needs: ClassVar[Access] = "scores"
 
     def __post_init__(self) -> None:
         self.require(1, queries=self.queries)
-        if not 0 < self.share <= 1:
+        if self.share is not None and not 0 < self.share <= 1:
             raise AttackError("a share above 0, up to 1", str(self.share), "correct 'share' of square")
 
     def fits(self, change: Change) -> bool:
-        return isinstance(change, Additive) and change.norm == "linf" and change.surface == "input"
+        return isinstance(change, Additive) and not change.counts and change.surface == "input"
 
     def search(self, problem: Problem, rng: CaseRandom) -> Tensor:
         best = Best.of(problem)
@@ -66,9 +71,9 @@ class Square(Attack):
             if not len(rows):
                 break
             if question == 0:
-                proposal = part.project(self._stripes(part, noise))
+                proposal = part.project(self._first(part, noise))
             else:
-                proposal = part.project(self._block(part, noise, current, question, total))
+                proposal = part.project(self._next(part, noise, current, question, total))
             reached = part.advantage(part.scores(proposal))
             better = reached >= value
             current = torch.where(_column(better, current), proposal, current)
@@ -79,6 +84,22 @@ class Square(Attack):
                 rows, part, noise = rows[stay], part.rows(stay), noise.rows(stay)
                 current, value = current[stay], value[stay]
         return best.params
+
+    def _first(self, problem: Problem, rng: CaseRandom) -> Tensor:
+        clean = problem.field.clean
+        if getattr(problem.change, "norm", "") == "l2":
+            return _square_l2.first(tuple(clean.shape[1:]), problem.limit, rng, clean.dtype) * problem.field.scale
+        return self._stripes(problem, rng)
+
+    def _next(self, problem: Problem, rng: CaseRandom, current: Tensor, draw: int, total: int) -> Tensor:
+        """The current parameters with one block set anew."""
+        l2 = getattr(problem.change, "norm", "") == "l2"
+        share = self.share or (0.1 if l2 and current.dim() > 2 else 0.8)
+        share /= 2 ** sum(draw >= moment * total for moment in _HALVINGS)
+        if l2:
+            scale = problem.field.scale
+            return _square_l2.block(current / scale, problem.limit, rng, draw, share) * scale
+        return self._block(problem, rng, current, draw, share)
 
     def _stripes(self, problem: Problem, rng: CaseRandom) -> Tensor:
         """The first proposal: signs that change along the last dimension only."""
@@ -93,9 +114,8 @@ class Square(Attack):
             signs = rng.signs((shape[0], *[1] * (len(shape) - 2), shape[-1]), 0)
         return self._full(problem, signs.expand(-1, *shape))
 
-    def _block(self, problem: Problem, rng: CaseRandom, current: Tensor, draw: int, total: int) -> Tensor:
-        """The current parameters with one block set anew."""
-        share = self.share / 2 ** sum(draw >= moment * total for moment in _HALVINGS)
+    def _block(self, problem: Problem, rng: CaseRandom, current: Tensor, draw: int, share: float) -> Tensor:
+        """One block at plus or minus the limit."""
         shape = tuple(current.shape[1:])
         places = shape[1:] or shape
         luck = rng.uniform(((len(places) if len(shape) > 1 else shape[0]) + shape[0],), draw)

@@ -8,6 +8,7 @@ import numpy as np
 
 from titer.audit.report.schema import FeatureRow
 from titer.audit.table import Array
+from titer.cases.readers.table_csv import MIXED
 from titer.cases.space import Space
 
 MOST_FEATURES = 12
@@ -24,10 +25,17 @@ def table_fields(clean: Array, attacked: Array, space: Space) -> tuple[dict[str,
     order = np.argsort(-moved, kind="stable")
     shown = [int(k) for k in order if moved[k] > 0][:MOST_FEATURES] or [int(k) for k in order[:MOST_FEATURES]]
     names = space.names or tuple(f"feature {k + 1}" for k in range(space.shape[0]))
+    # One word for the units of all features says nothing about any of them.
+    unit = "" if space.unit == MIXED else space.unit
+    scaled = space.radius_unit != space.unit
+    steps = (after - before) / space.per_channel(space.scale)
     rows = tuple(
-        FeatureRow(feature=names[k], unit=space.unit, clean=_short(before[k]), adversarial=_short(after[k]))
+        FeatureRow(
+            feature=names[k], unit=unit, clean=_short(before[k]), adversarial=_short(after[k]),
+            moved=_short(steps[k]) if scaled else None, moved_unit=space.radius_unit if scaled else "",
+        )
         for k in shown
-    )
+    )  # fmt: skip
     changed = int((moved > 0).sum())
     more = f"Shown: {len(rows)} of {space.shape[0]} features, most changed first; {changed} changed."
     return {"kind": "table", "rows": rows}, more

@@ -229,6 +229,9 @@ def _subject_jobs(
                 for name, search in threat.named():
                     rules = [threat.spec.change, threat.change, threat.spec.goal, threat.spec.target]
                     rules += [threat.spec.knowledge, threat.spec.queries, threat.spec.where, radius.value]
+                    if search.learns:
+                        part, rows = work.pool_of(search, dataset, checked.split, seed, here)
+                        rules += [part, rows.tolist()]
                     # What is drawn follows from the settings alone: other code draws the same, under another key.
                     draws = digest(["attack", question, rules, settings_of(search)])
                     key = digest(

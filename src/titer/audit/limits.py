@@ -60,6 +60,8 @@ def read_limit(raw: Any, space: Space, *, counted: bool, unit: str | None = None
             raise ThreatError("a length in the embedding, without unit", repr(raw), "correct it in 'limits'")
         return Radius(value, text.split()[0], "embedding")
     unit = space.radius_unit if unit is None else unit
+    if written == "%" and unit.startswith("of "):
+        return Radius(value / 100, text.strip(), unit)
     if written and written.casefold() != unit.casefold():
         raise ThreatError(f"a limit in {unit}", repr(raw), "convert it, or leave the unit out")
     label = text[: len(text) - len(written)].strip() if written else text

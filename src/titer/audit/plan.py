@@ -69,7 +69,7 @@ class ThreatSpec(Part):
     """One family of changes with the limits to examine."""
 
     change: str = Field("additive", description="additive, lowpass, substitution, ... (`titer list`), or one of yours.")
-    norm: str | None = Field(None, description="linf, l2 or l0, for changes that have one.")
+    norm: str | None = Field(None, description="linf, l2, l1 or l0, for changes that have one.")
     limits: tuple[Limit, ...] = Field(min_length=1, description="Radii such as 4/255, '0.05 mV', '2 %' of values.")
     options: dict[str, Any] = Field(default_factory=dict, description="Further settings of the change.")
     goal: Literal["untargeted", "targeted", "raise", "lower"] = "untargeted"

@@ -336,11 +336,24 @@ def settings_of(attack: Attack) -> dict[str, Any]:
     return {"name": attack.name, **asdict(attack)}  # type: ignore[call-overload]
 
 
+def _called(model: Mapping[str, Any]) -> str:
+    """What a model of the user's is called where the plan does not say: its file, function or address.
+
+    >>> _called({"path": "models/chest-v2.onnx"}), _called({"python": "mine:net"}), _called({"url": "http://h/v2/models/a"})
+    ('chest-v2', 'net', 'a')
+    """
+    if "path" in model:
+        return Path(str(model["path"])).stem
+    if "python" in model:
+        return str(model["python"]).rpartition(":")[2]
+    return str(model.get("url", "")).rstrip("/").partition(":predict")[0].rpartition("/")[2] or "model"
+
+
 def renamed(plan: Plan) -> Plan:
     """The plan with a name for every subject, unique and readable."""
     subjects, seen = [], set()
     for number, each in enumerate(plan.subjects):
-        base = each.name or str(each.model.get("name") or each.model.get("zoo") or "model")
+        base = each.name or str(each.model.get("name") or each.model.get("zoo") or _called(each.model))
         name = base if base not in seen else f"{base} {number + 1}"
         if name in seen:
             raise PlanError("a name for each subject", name, "give each subject its own 'name'")

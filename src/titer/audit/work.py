@@ -21,6 +21,7 @@ from titer.cases.splits import thinned
 from titer.errors import DataError, PlanError
 
 if TYPE_CHECKING:
+    from titer.attacks.attack import Attack
     from titer.cases.dataset import Dataset
     from titer.models.model import Model
     from titer.models.task import Task
@@ -89,7 +90,7 @@ def clean(payload: Payload, inputs: Inputs) -> bytes:
 
 def attack(payload: Payload, inputs: Inputs) -> bytes:
     """One attack at one radius on the test cases of one trial; a table with one row per case."""
-    from titer.attacks.engine import run
+    from titer.attacks.engine import learn, run
     from titer.audit.run.hearing import progress
     from titer.threats.changes.substitution import choices_table
 
@@ -103,6 +104,13 @@ def attack(payload: Payload, inputs: Inputs) -> bytes:
     radius = threat.radii[payload["radius"]]
     search = threat.attack(payload["attack"])
     cases = dataset.cases.take(before["row"])
+    choices = choices_table(dataset.synonyms, len(dataset.space.vocabulary)) if dataset.synonyms else None
+    facts: dict[str, Any] = {}
+    if search.learns:
+        part, rows = pool_of(search, dataset, _split(payload).split, int(payload["seed"]), bool(payload.get("train")))
+        rules, learned_from = threat.model_at(radius, model.access), dataset.cases.take(rows)
+        search = learn(search, model, learned_from, rules, seed=str(payload["draws"]), choices=choices)
+        facts = {"pool": {"part": part, "n": len(rows)}}
     done = [0]
 
     def tell(finished: int) -> None:
@@ -115,7 +123,7 @@ def attack(payload: Payload, inputs: Inputs) -> bytes:
         cases,
         threat.model_at(radius, model.access),
         seed=str(payload["draws"]),
-        choices=choices_table(dataset.synonyms, len(dataset.space.vocabulary)) if dataset.synonyms else None,
+        choices=choices,
         progress=tell,
     )
     columns: dict[str, Any] = {
@@ -131,8 +139,23 @@ def attack(payload: Payload, inputs: Inputs) -> bytes:
         "violated": outcome.violated,
         "picture": _pictures(outcome, model, cases, MOST_PICTURES),
     }
-    facts = {"dtype": outcome.perturbed.dtype.str, "shape": list(outcome.perturbed.shape[1:])}
+    facts |= {"dtype": outcome.perturbed.dtype.str, "shape": list(outcome.perturbed.shape[1:])}
     return Table(columns, facts).to_bytes()
+
+
+def pool_of(attack: Attack, dataset: Dataset, parts: Any, seed: int, trained: bool) -> tuple[str, Any]:
+    """From which part an attack may learn, and from which rows of it: never from test cases.
+
+    Training cases of a model that was trained here; for a model of the user's, whose training cases are not known,
+    validation cases. At most as many as the attack's own `pool`, stratified, chosen by the seed alone.
+    """
+    part = "train" if trained else "validation"
+    rows = np.asarray(getattr(parts, part))
+    if not len(rows):
+        raise PlanError(
+            f"{part} cases that {attack.name} can learn from", "none", f"give the {part} part a share in 'fractions'"
+        )
+    return part, thinned(dataset, rows, getattr(attack, "pool", None) or len(rows), seed)
 
 
 def _opened(payload: Payload) -> tuple[Subject, Dataset]:

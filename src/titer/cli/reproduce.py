@@ -15,19 +15,23 @@ if TYPE_CHECKING:
 @click.argument("paper")
 @click.option("--scale", type=click.Choice(["quick", "full"]), default="quick", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for results (default: out/PAPER-SCALE).")
+@click.option("--data", type=click.Path(path_type=Path), help="Folder of data sets (default: TITER_DATA).")
 @click.option("--scheduler", help="inline, processes (default), or the address of a Dask scheduler.")
 @click.option("--workers", type=int, help="Local processes (default: one per core).")
-def reproduce(paper: str, scale: str, out: Path | None, scheduler: str | None, workers: int | None) -> int:
+def reproduce(
+    paper: str, scale: str, out: Path | None, data: Path | None, scheduler: str | None, workers: int | None
+) -> int:
     """Repeat the experiments of PAPER (soberano-2025) and print its figures beside ours."""
     from titer.audit.driver import opened, run, write
     from titer.audit.run.choose import choose
     from titer.audit.run.display import Display
+    from titer.cases.find import data_root
     from titer.reproduce.paper import Paper
 
     found = Paper.read(paper)
     folder = out or Path("out") / f"{paper}-{scale}"
     executor = choose(scheduler, workers)
-    prepared = opened(found.plan(scale), None)
+    prepared = opened(found.plan(scale), data_root(data))
     with Display() as display:
         report = run(
             prepared, folder, executor, source=found.plan_text(scale), plan_file=f"{paper}-{scale}", on_event=display

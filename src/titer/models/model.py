@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 Access = Literal["gradients", "scores", "labels"]
 
 # Matrix products treat the last few rows of a question in another way than the rest, and so change their last bits.
-# Questions are filled up to a multiple of this many rows, so that a case alone is bit-equal to the case in a batch
-# (small matrices of Intel's MKL need the environment variable MKL_CBWR=AUTO,STRICT besides).
-ROWS = 8
+# Questions are filled up to a multiple of this many rows, so that a case alone is bit-equal to the case in a batch;
+# with fewer, some processors still choose another way for small matrices.
+ROWS = 64
 _RANK = {"labels": 0, "scores": 1, "gradients": 2}
 
 

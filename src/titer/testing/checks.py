@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from titer.attacks.attack import Attack
-from titer.attacks.engine import Outcome, run
+from titer.attacks.engine import Outcome, learn, run
 from titer.cases.case import Array, Batch
 from titer.errors import BudgetError
 from titer.models.model import Model
@@ -30,10 +30,13 @@ from titer.threats.changes.dropped_lead import DroppedLead
 from titer.threats.changes.embedding import Embedding
 from titer.threats.changes.gamma import Gamma
 from titer.threats.changes.lowpass import LowPass
+from titer.threats.changes.patch import Patch
 from titer.threats.changes.substitution import Substitution
 from titer.threats.threat import ThreatModel
 
 _CASES = 9
+# Further cases of the same kind, from which attacks that learn are taught.
+_POOL = 24
 _ARRAYS = ("perturbed", "fooled", "clean_scores", "scores", "cost", "queries", "passes")
 # Kind of space, change and a limit under which some of the cases fall and some do not.
 _GROUND: tuple[tuple[str, Change, float], ...] = (
@@ -59,6 +62,11 @@ _GROUND: tuple[tuple[str, Change, float], ...] = (
     ("signal", Band(5.0, 40.0, slew=20.0), 0.1),
     ("signal", Channels(), 0.3),
     ("signal", DroppedLead(), 1.0),
+    ("image", Patch(), 0.4),
+    ("image", Patch("square", "area"), 0.3),
+    ("signal", Patch(), 0.5),
+    ("table", Additive("l1"), 0.8),
+    ("image", Additive("l1"), 1.0),
 )
 _ANSWERS: tuple[models.Answer, ...] = ("classes", "two classes", "binary", "multilabel", "regression", "anomaly")
 
@@ -72,6 +80,19 @@ class Situation:
     batch: Batch
     threat: ThreatModel
     choices: Array | None
+    make: Callable[[Model], Attack]
+    pool: Batch | None = None
+
+    @cached_property
+    def searcher(self) -> Attack:
+        """The attack, taught if it learns."""
+        return self.taught()
+
+    def taught(self) -> Attack:
+        """The attack, taught anew if it learns."""
+        if self.pool is None:
+            return self.attack
+        return learn(self.attack, self.model, self.pool, self.threat, seed="contract", choices=self.choices)
 
     @cached_property
     def usual(self) -> Outcome:
@@ -82,31 +103,47 @@ class Situation:
         """Attack all cases or the given rows of them."""
         batch = self.batch if rows is None else self.batch.take(rows)
         given: dict[str, Any] = {"threat": self.threat, "seed": "contract", "choices": self.choices} | settings
-        return run(self.attack, given.pop("model", self.model), batch, **given)
+        return run(given.pop("attack", self.searcher), given.pop("model", self.model), batch, **given)
 
     def __str__(self) -> str:
         space, task = self.model.space, self.model.task
         return f"{self.model.name}, {task.kind}: {self.threat.sentence(space, task)}"
 
 
-def situations(attack: Attack, ground: Sequence[tuple[str, Change, float]] | None = None) -> Iterable[Situation]:
+def situations(
+    attack: Attack | Callable[[Model], Attack], ground: Sequence[tuple[str, Change, float]] | None = None
+) -> Iterable[Situation]:
     """All pairs of small models and changes that the attack fits, over every kind of space and task."""
-    fitting = [each for each in ground or _GROUND if attack.fits(each[1])]
-    for number, (kind, change, limit) in enumerate(fitting):
+    number = 0
+    for kind, change, limit in ground or _GROUND:
+        example = _made(attack, models.constant(kind, 1)[0])  # type: ignore[arg-type]
+        if not example.fits(change):
+            continue
         # Every task is met somewhere; tables are quick, so they stand for three tasks each.
         for answer in _ANSWERS[number % 3 :: 3] + _ANSWERS[:1] if kind == "table" else (_ANSWERS[number % 6],):
-            model, batch = models.network(kind, _CASES, answer=answer, seed=number)  # type: ignore[arg-type]
+            count = _CASES + _POOL if example.learns else _CASES
+            model, batch = models.network(kind, count, answer=answer, seed=number)  # type: ignore[arg-type]
             table = models.choices(model.space) if kind == "tokens" else None
-            yield Situation(attack, model, batch, ThreatModel(change, limit, knowledge=attack.needs), table)
+            searcher = _made(attack, model)
+            pool = batch.take(range(_CASES, count)) if searcher.learns else None
+            threat = ThreatModel(change, limit, knowledge=searcher.needs)
+            yield Situation(searcher, model, batch.take(range(_CASES)), threat, table, partial(_made, attack), pool)
+        number += 1
+
+
+def _made(attack: Attack | Callable[[Model], Attack], model: Model) -> Attack:
+    return attack if isinstance(attack, Attack) else attack(model)
 
 
 def check_attack(
-    attack: Attack | type[Attack], ground: Sequence[tuple[str, Change, float]] | None = None
+    attack: Attack | type[Attack] | Callable[[Model], Attack],
+    ground: Sequence[tuple[str, Change, float]] | None = None,
 ) -> dict[str, int]:
     """Hold an attack to all laws; raises AssertionError that names the law, the situation and what was seen.
 
     Arguments
-        attack: a configured attack, or the class of one that has defaults.
+        attack: a configured attack, the class of one that has defaults, or a function that makes one for a model (for
+            attacks that need something of the model's kind, such as a surrogate).
         ground: (kind of space, change, limit) to try it on, for attacks on changes of your own.
 
     Returns how many situations each law was tried in.
@@ -117,21 +154,22 @@ def check_attack(
     """
     searcher = attack() if isinstance(attack, type) else attack
     known = list(situations(searcher, ground))
+    name = getattr(searcher, "name", "the attack")
     if not known:
-        raise AssertionError(f"{searcher.name} fits none of the changes; correct its 'searches' or 'fits'")
+        raise AssertionError(f"{name} fits none of the changes; correct its 'searches' or 'fits'")
     tried = dict.fromkeys(LAWS, 0)
     for situation in known:
         for title, law in LAWS.items():
             try:
                 law(situation)
             except AssertionError as broken:
-                raise AssertionError(f"{searcher.name} breaks '{title}' ({situation}): {broken}") from broken
+                raise AssertionError(f"{situation.attack.name} breaks '{title}' ({situation}): {broken}") from broken
             tried[title] += 1
     return tried
 
 
 def _repeats(situation: Situation) -> None:
-    _same(situation.usual, situation.run(), "a second run")
+    _same(situation.usual, situation.run(attack=situation.taught()), "a second run")
 
 
 def _batch(situation: Situation) -> None:
@@ -177,7 +215,7 @@ def _untouched(situation: Situation) -> None:
     weights = {name: value.clone() for name, value in module.state_dict().items()}
     wanted = [weight.requires_grad for weight in module.parameters()]
     states = torch.get_rng_state(), np.random.get_state(legacy=False)["state"]["key"].copy()
-    situation.run()
+    situation.run(attack=situation.taught())
     _true(np.array_equal(inputs, situation.batch.inputs), "cases changed in place")
     after = module.state_dict()
     _true(all(torch.equal(value, after[name]) for name, value in weights.items()), "weights or statistics changed")
@@ -194,8 +232,11 @@ def _untouched(situation: Situation) -> None:
 
 def _constant(situation: Situation) -> None:
     kind: Any = situation.model.space.kind
-    model, batch = models.constant(kind, _CASES)
-    outcome = replace(situation, model=model, batch=batch).run()
+    model, batch = models.constant(kind, _CASES + _POOL)
+    pool = None if situation.pool is None else batch.take(range(_CASES, _CASES + _POOL))
+    outcome = replace(
+        situation, model=model, batch=batch.take(range(_CASES)), pool=pool, attack=situation.make(model)
+    ).run()
     _true(not outcome.fooled.any(), "a model that always gives the same right answer was reported as fooled")
 
 

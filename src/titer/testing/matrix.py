@@ -15,11 +15,12 @@ import numpy as np
 import torch
 
 from titer.attacks.attack import Attack
-from titer.attacks.engine import Outcome, run
+from titer.attacks.engine import Outcome, learn, run
 from titer.cases.case import Array, Batch
 from titer.cases.space import Space
 from titer.errors import TiterError
 from titer.models.adapters.torch import TorchModel
+from titer.models.model import Model
 from titer.registry import ATTACKS, CHANGES
 from titer.testing import models
 from titer.threats.change import Change
@@ -33,7 +34,7 @@ _CASES = 4
 # Settings that say how long an attack searches, and how little is enough to see that it runs.
 _SHORT = {
     "steps": 3, "restarts": 2, "iterations": 3, "rounds": 2, "tries": 2, "starts": 2, "samples": 4, "draws": 2,
-    "queries": 24, "epochs": 1, "searches": 2, "candidates": 64, "trials": 4, "refine": 1, "pairs": 3,
+    "queries": 24, "epochs": 1, "pool": 4, "searches": 2, "candidates": 64, "trials": 4, "refine": 1, "pairs": 3,
 }  # fmt: skip
 _PLAIN = Space("image", (2, 9, 7), "optical density", (0.0, -2.0), (0.3, 3.0))
 _CT = Space("volume", (1, 4, 6, 5), "HU", -1000.0, 1000.0)
@@ -58,6 +59,11 @@ class Target:
     where: Space | None = None
     dtype: str = "float32"
     fixed: bool = False
+
+    @property
+    def place(self) -> tuple[models.Place, models.Answer, Space | None, str]:
+        """What decides model and cases."""
+        return self.kind, self.answer, self.where, self.dtype
 
     def suited(self, attack: Attack) -> Target:
         """The same target under a change that the attack searches, if there is one."""
@@ -112,14 +118,17 @@ def targets() -> tuple[Target, ...]:
     return ANSWERS + INPUTS + CHANGED + tuple(_further())
 
 
-def quick(kind: type[Attack]) -> Attack:
+def quick(kind: type[Attack], model: Model | None = None) -> Attack:
     """An attack with defaults, but short: settings that say how long it searches are lowered where they can be.
+
+    An attack that searches surrogates is given this model as one.
 
     >>> from titer.attacks.pgd import PGD
     >>> quick(PGD).steps
     3
     """
-    short: dict[str, Any] = {}
+    named = {each.name for each in fields(kind)}  # type: ignore[arg-type]
+    short: dict[str, Any] = {"surrogates": (model,)} if model is not None and "surrogates" in named else {}
     for each in fields(kind):  # type: ignore[arg-type]
         usual = each.default
         least = next((most for word, most in _SHORT.items() if word == each.name or each.name.endswith(f"_{word}")), 0)
@@ -137,12 +146,16 @@ def quick(kind: type[Attack]) -> Attack:
 def row(name: str) -> tuple[Pairing, ...]:
     """All pairings of one attack, each one tried; raises AssertionError where one runs and breaks a law."""
     kind = ATTACKS.find(name)
-    try:
-        attack = quick(kind)
-    except (TypeError, TiterError) as error:
-        why = f"it needs settings of its own ({error})"
-        return tuple(Pairing(name, target.label, why) for target in targets())
-    return tuple(_try(attack, target.suited(attack)) for target in targets())
+    found = []
+    for target in targets():
+        try:
+            suited = target.suited(quick(kind, _made(*target.place)[0]))
+            attack = quick(kind, _made(*suited.place)[0])
+        except (TypeError, TiterError) as error:
+            found.append(Pairing(name, target.label, f"it needs settings of its own ({error})"))
+        else:
+            found.append(_try(attack, suited))
+    return tuple(found)
 
 
 def page() -> str:
@@ -187,15 +200,16 @@ def _made(
 
 
 def _try(attack: Attack, target: Target) -> Pairing:
-    model, batch, choices = _made(target.kind, target.answer, target.where, target.dtype)
+    model, batch, choices = _made(*target.place)
     before = batch.inputs.copy()
     state = {key: value.clone() for key, value in model.module.state_dict().items()}
     luck = torch.get_rng_state()
     model.module.train()
     try:
         threat = ThreatModel(target.change, target.limit, knowledge=attack.needs)
-        found = run(attack, model, batch, threat, seed="matrix", choices=choices)
-        alone = run(attack, model, batch.take([2]), threat, seed="matrix", choices=choices)
+        taught = learn(attack, model, batch, threat, seed="matrix", choices=choices) if attack.learns else attack
+        found = run(taught, model, batch, threat, seed="matrix", choices=choices)
+        alone = run(taught, model, batch.take([2]), threat, seed="matrix", choices=choices)
     except TiterError as error:
         if not error.remedy:
             raise AssertionError(f"{attack.name} refuses {target.label} without a remedy: {error}") from error

@@ -209,8 +209,8 @@ class TestModelsDiffer:
         families = compute(ModelsDiffer, joined(build(name="A"), build(name="B", rates=other)))
         assert [family.heading.split("?")[0] for family in families] == [
             "Do the models differ before any attack",
-            "Do the models differ under fgsm at 2/255 gray level (0-1)",
-            "Do the models differ under pgd at 2/255 gray level (0-1)",
+            "Do the models differ under fgsm at 2/255 of the gray scale",
+            "Do the models differ under pgd at 2/255 of the gray scale",
         ]
         assert all(family.results[0].name.startswith("repeated-measures") for family in families)
 

@@ -65,7 +65,7 @@ def test_settings_are_words() -> None:
     settings = {"name": "pgd", "losses": ["ce", "margin"], "random_start": True, "mask": None}
     card = s.AttackCard.model_validate({"name": "pgd", "title": "PGD", "reference": "Madry", "settings": settings})
     table = attack_table(example_draft().model_copy(update={"attacks": (card,)}), Numbers())
-    assert table.groups[0].rows[0][2].text == "losses ce and margin, random start yes, mask none"
+    assert table.groups[0].rows[0][2].text == "losses ce and margin, with random start"
 
 
 def test_tables_and_figures_are_numbered_in_reading_order() -> None:

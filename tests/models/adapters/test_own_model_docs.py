@@ -36,17 +36,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     lines = ["path,label,patient"]
-    for number in range(60):
+    for number in range(120):
         sick = number % 2
-        # The first four are hard cases: so close to the border that an attack is seen to work.
-        hard = (28.0 - 56.0 * sick) * (number < 4)
-        picture = rng.uniform(60, 120, (SIDE, SIDE)) + sick * 60.0 + hard
+        picture = rng.uniform(60, 120, (SIDE, SIDE)) + sick * 6.0
         Image.fromarray(picture.astype(np.uint8)).save(tmp_path / f"{number}.png")
         lines.append(f"{number}.png,{'pneumonia' if sick else 'normal'},{number}")
     (tmp_path / "images.csv").write_text("\n".join(lines) + "\n")
-    # Normal pictures have a mean of about 90, the others of about 150, out of 255.
+    # Normal pictures have a mean of about 90, the others of about 96, out of 255: a few grey levels turn some of them.
     weight = np.full((SIDE * SIDE, 1), 40.0 / SIDE**2, dtype=np.float32) * np.array([[-1.0, 1.0]], dtype=np.float32)
-    middle = (120 / 255 - 0.5) / 0.25 * 40.0
+    middle = (92.5 / 255 - 0.5) / 0.25 * 40.0
     bias = np.array([middle, -middle], dtype=np.float32)
     graph = helper.make_graph(
         [helper.make_node("Flatten", ["x"], ["f"]), helper.make_node("Gemm", ["f", "w", "b"], ["y"])],
@@ -86,7 +84,7 @@ def test_own_models_are_audited_as_the_page_says(folder: Path, plan: str, access
         assert cell.metrics.clean_accuracy.value > 0.9
         if cell.attack != "noise":
             assert cell.metrics.robust_accuracy.value <= cell.metrics.clean_accuracy.value
-    assert report.passed
+    assert report.passed, [(rule.status, rule.reason) for rule in report.limits.rules]
     assert {card.leakage.status for card in report.datasets} == {"not applicable"}
     trap = next(trap for trap in report.traps if trap.id == "no_leakage")
     assert trap.status == "not applicable"

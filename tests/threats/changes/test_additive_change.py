@@ -17,7 +17,7 @@ from titer.threats.changes.additive import Additive
 from titer.threats.changes.embedding import Embedding
 from titer.threats.random import CaseRandom
 
-NORMS = ("linf", "l2", "l0")
+NORMS = ("linf", "l2", "l1", "l0")
 
 
 def field(seed: int, *, cases: int = 4, values: int = 6, mask: bool = False, bounded: bool = True) -> Field:
@@ -79,7 +79,57 @@ def test_projection_onto_ball_and_range_is_the_nearest_point(seed: int, size: fl
 
 
 @settings(max_examples=40, deadline=None)
-@given(seed=seeds, norm=st.sampled_from(("linf", "l2")), mask=st.booleans())
+@given(seed=seeds, size=st.floats(0.05, 5), bounded=st.booleans())
+def test_projection_onto_the_l1_ball_and_range_is_the_nearest_point(seed: int, size: float, bounded: bool) -> None:
+    change, here = Additive("l1"), field(seed, cases=1, values=5, bounded=bounded)
+    bound = torch.tensor([0.4 + seed % 7 / 5], dtype=torch.float64)
+    wild = size * torch.from_numpy(np.random.default_rng(seed + 1).normal(size=(1, 5)))
+    found = change.project(here, wild, bound)[0].numpy()
+    scale, clean, aim = here.scale.numpy(), here.clean[0].numpy(), wild[0].numpy()
+    # An outside solver on the parts above and below zero, whose sum is the length.
+    low, high = ((-1 - clean) / scale, (2 - clean) / scale) if bounded else (np.full(5, -99.0), np.full(5, 99.0))
+    solved = optimize.minimize(
+        lambda both: ((both[:5] - both[5:] - aim / scale) ** 2).sum(),
+        np.zeros(10),
+        jac=lambda both: 2 * np.concatenate((both[:5] - both[5:] - aim / scale, -both[:5] + both[5:] + aim / scale)),
+        bounds=[*((0, end) for end in high), *((0, -end) for end in low)],
+        constraints={"type": "ineq", "fun": lambda both: float(bound) - both.sum(), "jac": lambda _: -np.ones(10)},
+        method="SLSQP",
+        options={"ftol": 1e-14, "maxiter": 500},
+    )
+    distance = (((found - aim) / scale) ** 2).sum()
+    assert distance <= solved.fun + 1e-6 * (1 + solved.fun)
+    assert distance >= solved.fun - 1e-6 * (1 + solved.fun)
+
+
+def test_the_l1_projection_of_many_values_keeps_its_limit_in_float32() -> None:
+    rng = np.random.default_rng(0)
+    here = Field(
+        torch.from_numpy(rng.uniform(size=(3, 40_000))).float(), torch.tensor(0.0), torch.tensor(1.0), torch.tensor(1.0)
+    )
+    wild = torch.from_numpy(rng.normal(size=here.clean.shape)).float()
+    limit = torch.tensor([0.0, 7.0, 5_000.0])
+    kept = Additive("l1").project(here, wild, limit)
+    torch.testing.assert_close(kept.abs().double().sum(dim=1), limit.double(), rtol=1e-6, atol=0)
+    alone = Additive("l1").project(here.rows(torch.tensor([2])), wild[2:], limit[2:])
+    assert torch.equal(alone[0], kept[2])
+
+
+def test_sparse_steps_share_among_the_steepest_values_that_can_move() -> None:
+    here = Field(torch.zeros(2, 4), torch.tensor(-1.0), torch.tensor(1.0), torch.tensor([1.0, 1.0, 1.0, 2.0]))
+    slope = torch.tensor([[4.0, -3.0, 2.0, 0.1], [0.0, 0.0, 0.0, 0.0]])
+    start = torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+    change = Additive("l1")
+    one = change.sparse(here, start, slope, torch.tensor([1, 1]))
+    # The first value has arrived and keeps its part; the second is the best of the others.
+    torch.testing.assert_close(one, torch.tensor([[0.5, -0.5, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]))
+    two = change.sparse(here, 0 * start, slope, torch.tensor([2, 4]))
+    torch.testing.assert_close(two[0], torch.tensor([0.5, -0.5, 0.0, 0.0]))
+    assert change.cost(here, two).tolist() == [1.0, 0.0]
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=seeds, norm=st.sampled_from(("linf", "l2", "l1")), mask=st.booleans())
 def test_steepest_beats_every_other_direction_of_cost_one(seed: int, norm: str, mask: bool) -> None:
     change, here = Additive(norm), field(seed, mask=mask, bounded=False)  # type: ignore[arg-type]
     rng = np.random.default_rng(seed)
@@ -111,9 +161,10 @@ def test_samples_lie_within_the_limit(seed: int, norm: str, mask: bool) -> None:
     assert not torch.equal(drawn, change.sample(here, bound, rng, 1)) or bool((drawn == 0).all())
 
 
-def test_samples_in_the_l2_ball_have_uniform_volume() -> None:
+@pytest.mark.parametrize("norm", ["l2", "l1"])
+def test_samples_in_the_ball_have_uniform_volume(norm: str) -> None:
     here = Field(torch.zeros(4000, 3, dtype=torch.float64), None, None, torch.tensor(1.0))
-    change, rng = Additive("l2"), CaseRandom.of("ball", map(str, range(4000)))
+    change, rng = Additive(norm), CaseRandom.of("ball", map(str, range(4000)))  # type: ignore[arg-type]
     radius = change.cost(here, change.sample(here, torch.full((4000,), 2.0), rng, 0)) / 2
     # In three dimensions the share inside half the radius is one eighth.
     assert abs(float((radius < 0.5).double().mean()) - 0.125) < 0.02
@@ -142,7 +193,7 @@ def test_few_values_move_to_the_ends_or_as_far_as_most_allows() -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"norm": "l1"}, {"norm": "linf", "most": 0.5}, {"norm": "l0", "most": 0.0}, {"norm": "l0", "most": float("nan")}],
+    [{"norm": "l7"}, {"norm": "l1", "most": 0.5}, {"norm": "l0", "most": 0.0}, {"norm": "l0", "most": float("nan")}],
 )
 def test_wrong_settings_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(ThreatError, match="expected"):
@@ -163,5 +214,6 @@ def test_embeddings_move_in_their_own_unit() -> None:
     space = Space("tokens", (4,), "word", vocabulary=("", "a"))
     assert Embedding("l2").unit(space) == ""
     assert Additive("l0").unit(space) == "values"
-    with pytest.raises(ThreatError, match="substitution"):
-        Embedding("l0")
+    for norm in ("l0", "l1"):
+        with pytest.raises(ThreatError, match="substitution"):
+            Embedding(norm)  # type: ignore[arg-type]

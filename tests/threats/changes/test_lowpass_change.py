@@ -128,7 +128,15 @@ def test_what_pgd_adds_is_smoother_than_without() -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"norm": "l0"}, {"sizes": (4,)}, {"sizes": ()}, {"sigmas": (-1.0,)}, {"sigmas": ()}, {"rate": 0.0}],
+    [
+        {"norm": "l0"},
+        {"norm": "l1"},
+        {"sizes": (4,)},
+        {"sizes": ()},
+        {"sigmas": (-1.0,)},
+        {"sigmas": ()},
+        {"rate": 0.0},
+    ],
 )
 def test_wrong_settings_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(ThreatError, match="expected"):

@@ -13,7 +13,9 @@ import titer
 from titer.audit.assemble.curves import limit_of
 from titer.audit.assemble.metrics import unit_of
 from titer.audit.findings._words import elsewhere
+from titer.audit.limits import Radius
 from titer.audit.report import schema as s
+from titer.audit.report.formats import joined, spoken
 from titer.audit.results import CellResults, Results
 from titer.audit.subject import recipe_of, settings_of
 from titer.digest import canonical
@@ -31,10 +33,11 @@ def models(results: Results) -> tuple[s.ModelCard, ...]:
         facts, task = cell.trials[0].before.facts, cell.task
         recipe = recipe_of(subject)
         trials = len(cell.trials)
+        times = "once" if trials == 1 else f"{trials} times, once per trial"
         note = (
-            f"Reference model {recipe.name}, trained here {trials} time(s), once per trial."
+            f"Reference model {recipe.name}, trained here {times}."
             if recipe is not None
-            else " ".join(["The model as given; nothing was trained.", *facts["notes"]])
+            else joined(["The model as given; nothing was trained.", *facts["notes"]])
         )
         made.append(
             s.ModelCard(
@@ -88,7 +91,7 @@ def datasets(results: Results, traps: tuple[s.Trap, ...]) -> tuple[s.DataCard, .
                     sentence=f"{facts['leakage']}{explained}{unknown}",
                 ),
                 synthetic=data.card.synthetic,
-                note=" ".join([data.card.subjects, *data.card.cautions]),
+                note=joined([data.card.subjects, *data.card.cautions]),
             ),
         )
     return tuple(made.values())
@@ -129,7 +132,7 @@ def threats(results: Results) -> tuple[s.Threat, ...]:
             made.append(
                 s.Threat(
                     id=threat_names(results)[number, threat.id],
-                    sentence=model.sentence(first.dataset.space, first.task),
+                    sentence=_plain_unit(model.sentence(first.dataset.space, first.task), threat.main),
                     goal=threat.spec.goal,
                     knowledge=model.knowledge,
                     change=f"{threat.spec.change}{', ' + norm if norm else ''}",
@@ -138,6 +141,11 @@ def threats(results: Results) -> tuple[s.Threat, ...]:
                 )
             )
     return tuple(made)
+
+
+def _plain_unit(sentence: str, limit: Radius) -> str:
+    """A threat with its limit as it is read aloud."""
+    return sentence.replace(f"{limit.label} {limit.unit}", f"{limit.label} {spoken(limit.unit)}")
 
 
 def attacks(results: Results) -> tuple[s.AttackCard, ...]:

@@ -96,18 +96,22 @@ def over_trials(values: Sequence[float], *, unit: str, n: int) -> Measure | None
     if len(found) == 0:
         return None
     if len(found) < 3:
-        return Measure(value=float(found.mean()), n=n, method=f"mean of {len(found)} trial(s), no interval", unit=unit)
+        return Measure(value=float(found.mean()), n=n, method=f"{_trials(len(found))}: no interval", unit=unit)
     from scipy.stats import t
 
     center = float(found.mean())
     if np.ptp(found) == 0:
-        method = f"mean of {len(found)} trials, all alike: no interval"
+        method = f"{_trials(len(found))}, all alike: no interval"
         return Measure(value=center, n=n, method=method, unit=unit)
     half = float(t.ppf(0.975, len(found) - 1) * found.std(ddof=1) / np.sqrt(len(found)))
     low, high = center - half, center + half
     if unit in ("proportion", "score"):
         low, high = max(0.0, low), min(1.0, high)
     return Measure(value=center, low=low, high=high, n=n, method=f"t interval over {len(found)} trials", unit=unit)
+
+
+def _trials(n: int) -> str:
+    return "one trial" if n == 1 else f"mean of {n} trials"
 
 
 def over_areas(areas: Sequence[Measure]) -> Measure | None:

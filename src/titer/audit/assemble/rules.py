@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from titer.audit.assemble.cards import threat_names
+from titer.audit.findings._words import limit_words
 from titer.audit.jobs import Prepared, Trial
 from titer.audit.limits import Radius, read_limit
 from titer.audit.report.schema import (
@@ -264,7 +265,7 @@ def _of_curve(place: int, curve: Curve, radius: float, cells: list[CellResults])
 
 
 def _where(cell: CellResults) -> str:
-    return f"{cell.subject.name} under {cell.threat.id} at {cell.radius.label} {cell.radius.unit}".strip()
+    return f"{cell.subject.name} under {cell.threat.id} at {limit_words(cell.radius)}"
 
 
 def _clauses(text: str) -> dict[str, str] | None:

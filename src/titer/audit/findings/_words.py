@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from titer.audit.limits import Radius
+from titer.audit.report.formats import spoken
 from titer.audit.results import CellResults
 from titer.audit.table import Array
 
@@ -18,7 +19,8 @@ def limit_words(radius: Radius) -> str:
     >>> limit_words(Radius(0.05, "0.05", "mV")), limit_words(Radius(9.0, "2 %", "values"))
     ('0.05 mV', '2 % of values')
     """
-    return f"{radius.label} of {radius.unit}" if radius.label.endswith("%") else f"{radius.label} {radius.unit}"
+    share = radius.label.endswith("%")
+    return f"{radius.label} of {radius.unit}" if share else f"{radius.label} {spoken(radius.unit)}".strip()
 
 
 def where(cell: CellResults) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from titer.audit.report.schema import Limit, Measure
 
@@ -77,12 +78,34 @@ def p_text(p: float) -> str:
 def limit_text(limit: Limit) -> str:
     """A limit with its unit where the label names none.
 
-    >>> limit_text(Limit(value=4 / 255, unit="intensity", label="4/255"))
-    '4/255 intensity'
+    >>> limit_text(Limit(value=4 / 255, unit="grey level (0-1)", label="4/255"))
+    '4/255 of the gray scale'
     >>> limit_text(Limit(value=2, unit="edited words", label="2 words"))
     '2 words'
     """
-    return limit.label if re.search(r"[^\W\d]", limit.label) else f"{limit.label} {limit.unit}"
+    return limit.label if re.search(r"[^\W\d]", limit.label) else f"{limit.label} {spoken(limit.unit)}"
+
+
+def spoken(unit: str) -> str:
+    """A unit as it is read behind a number; a range in brackets belongs into tables.
+
+    >>> spoken("grey level (0-1)"), spoken("mV"), spoken("intensity (0 to 1)")
+    ('of the gray scale', 'mV', 'of the intensity range')
+    """
+    match = re.fullmatch(r"(.+?) \(0(?:-| to )1\)", unit)
+    if match is None:
+        return unit
+    return "of the gray scale" if re.match("gr[ae]y", match[1]) else f"of the {match[1]} range"
+
+
+def joined(parts: Iterable[str]) -> str:
+    """Notes as sentences: each begins with a capital and ends with a full stop.
+
+    >>> joined(["probabilities were turned into logits", "Read from x."])
+    'Probabilities were turned into logits. Read from x.'
+    """
+    kept = [part.strip() for part in parts if part.strip()]
+    return " ".join(part[0].upper() + part[1:] + ("" if part[-1] in ".!?" else ".") for part in kept)
 
 
 def significant(value: float, digits: int = 3) -> str:

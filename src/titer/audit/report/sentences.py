@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from titer.audit.report.formats import bare, number
+from titer.audit.report.formats import bare, number, spoken
 from titer.audit.report.paths import resolve
 from titer.audit.report.schema import Draft, Paragraph, Reference, Totals
 
@@ -44,7 +44,10 @@ class Writer:
     def limit(self, path: str) -> tuple[Piece, ...]:
         """A limit as people write it, with its unit where the label does not name it."""
         label, unit = self.word(f"{path}.label"), self.word(f"{path}.unit")
-        return (label,) if re.search(r"[^\W\d]", label.text) else (label, " ", unit)
+        if re.search(r"[^\W\d]", label.text):
+            return (label,)
+        said = spoken(unit.text)
+        return (label, " ", unit if said == unit.text else said)
 
     def has(self, path: str) -> bool:
         """Whether the report says something there."""

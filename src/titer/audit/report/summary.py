@@ -98,17 +98,24 @@ def _worst(writer: Writer, found: tuple[Headline, ...]) -> tuple[Piece, ...]:
         writer.word(f"{path}.model"),
         most,
         *_at(writer, worst.cell, "at the main limit" if worst.largest is not None else "at"),
-        *(() if worst.largest is None else (", and", *_at(writer, worst.largest, "at the largest limit"))),
+        *(() if worst.largest is None else (", and", *_at(writer, worst.largest, "at the largest limit", worst.cell))),
         ".",
     )
 
 
-def _at(writer: Writer, position: int, where: str) -> tuple[Piece, ...]:
-    """What the most damaging attack at one limit did, or that none did anything."""
+def _at(writer: Writer, position: int, where: str, before_it: int | None = None) -> tuple[Piece, ...]:
+    """What the most damaging attack at one limit did, or that none did anything; what was told before is not repeated.
+
+    Arguments
+        before_it: the cell that the sentence spoke of already, if any.
+    """
     cell = writer.draft.cells[position]
     path, names = f"$.cells[{position}]", LEADING[cell.metrics.kind]
     before, after = (f"{path}.metrics.{name}" for name in (names.clean, names.attacked))
     place: tuple[Piece, ...] = (f" {where} ", *writer.limit(f"{path}.limit"))
+    told = before_it is not None and harm_done(writer.draft.cells[before_it]) > 0
+    if told and harm_done(cell) > 0:
+        return *place, " ", writer.word(f"{path}.attack"), " takes it to ", *writer.measure(after)
     if harm_done(cell) <= 0:
         verb = "lowered" if names.higher_is_better else "raised"
         return *place, f" no attack {verb} its {names.name} of ", *writer.measure(before)

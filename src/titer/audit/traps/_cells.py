@@ -153,7 +153,7 @@ def covers(cell: CellResults) -> bool:
         return False
     low, high = space.bounds()
     reach = np.broadcast_to((high - low) / space.per_channel(space.scale), space.shape)
-    needed = {"linf": reach.max(), "l2": np.sqrt((reach**2).sum()), "l0": float(space.size)}
+    needed = {"linf": reach.max(), "l2": np.sqrt((reach**2).sum()), "l1": reach.sum(), "l0": float(space.size)}
     norm = str(getattr(change, "norm", ""))
     return norm in needed and cell.radius.value >= float(needed[norm]) * (1 - 1e-9)
 
@@ -166,3 +166,8 @@ def strongest(cells: Sequence[CellResults]) -> CellResults:
 def attacks_only(cells: Sequence[CellResults]) -> list[CellResults]:
     """Cells that are no controls."""
     return [cell for cell in cells if not cell.control]
+
+
+def one_by_one(cells: Sequence[CellResults]) -> list[CellResults]:
+    """Attacks that are made for each case; what one change for all cases cannot reach says nothing about a search."""
+    return [cell for cell in attacks_only(cells) if not search_of(cell).learns]

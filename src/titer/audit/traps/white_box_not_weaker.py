@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from titer.audit.results import Results
-from titer.audit.traps._cells import Pair, attacks_only, by_change, judge, questions, search_of, strongest
+from titer.audit.traps._cells import Pair, by_change, judge, one_by_one, questions, search_of, strongest
 from titer.audit.traps.check import Check, Seen, skipped
 
 
@@ -32,7 +32,7 @@ class WhiteBoxNotWeaker(Check):
     def look(self, results: Results) -> Seen:
         pairs = []
         for group in by_change(results):
-            attacks = attacks_only(group)
+            attacks = one_by_one(group)
             white = [cell for cell in attacks if search_of(cell).needs == "gradients"]
             for cell in attacks:
                 able = [each for each in white if questions(each) >= questions(cell)]

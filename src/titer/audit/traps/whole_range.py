@@ -8,7 +8,7 @@ import numpy as np
 
 from titer.audit.findings._words import counted, where
 from titer.audit.results import CellResults, Results
-from titer.audit.traps._cells import allowed, attacks_only, by_radius, covers, stands
+from titer.audit.traps._cells import allowed, by_radius, covers, one_by_one, stands
 from titer.audit.traps.check import Check, Seen, clear, skipped, sprung
 
 
@@ -31,7 +31,7 @@ class WholeRange(Check):
     place: ClassVar[int] = 2
 
     def look(self, results: Results) -> Seen:
-        groups = [cells for group in by_radius(results) if (cells := attacks_only(group)) and covers(cells[0])]
+        groups = [cells for group in by_radius(results) if (cells := one_by_one(group)) and covers(cells[0])]
         if not groups:
             return skipped("No radius that covers the whole valid range was run.")
         found = [(cells, *_left(cells)) for cells in groups]

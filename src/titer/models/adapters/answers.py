@@ -10,6 +10,7 @@ from torch import Tensor
 
 from titer.cases.case import Array
 from titer.errors import ModelError
+from titer.models.adapters._endings import Endings
 from titer.models.adapters.classmap import ClassMap, read_labels
 from titer.models.task import Task
 
@@ -41,21 +42,22 @@ class Answers:
         if self.classes is not None:
             self.classes.check(self.task)
 
-    def scores(self, raw: Tensor, rows: int) -> Tensor:
+    def scores(self, raw: Tensor, rows: int, endings: Endings | None = None) -> Tensor:
         """Scores [n, K] from raw numbers [n], [n, K] or [n, K, 1, ...]; differentiable.
 
-        For segmentation [n, K, *spatial] from the same, K = 1 where two classes share one logit per pixel.
+        For segmentation [n, K, *spatial] from the same, K = 1 where two classes share one logit per pixel. `endings`
+        knows the logits behind probabilities, where the last step of a model could be watched.
         """
         if self.task.kind == "segmentation":
             return self._maps(raw, rows)
-        flat = raw.unsqueeze(1) if raw.dim() == 1 else raw
-        if flat.dim() > 2 and all(size == 1 for size in flat.shape[2:]):
-            flat = flat.flatten(1)
+        flat = _columns(raw)
         if flat.dim() != 2 or len(flat) != rows or flat.shape[1] == 0 or flat.is_complex():
             raise self._misfit(raw, rows)
         numbers = flat if flat.dtype in (torch.float32, torch.float64) else flat.float()
-        logits = self._logits(numbers) if self.probabilities else numbers
-        return self._ordered(logits, raw, rows)
+        if self.probabilities:
+            exact = None if endings is None else endings.logs(raw, odds=not self._logs(numbers))
+            numbers = self._logits(numbers) if exact is None else _columns(exact).to(numbers.dtype)
+        return self._ordered(numbers, raw, rows)
 
     def labels(self, raw: Array, rows: int) -> Tensor:
         """Scores of answered labels: one-hot for classes, -1 or +1 otherwise; findings come as [n, K] of 0 or 1."""
@@ -99,10 +101,17 @@ class Answers:
         return torch.from_numpy(self.task.written(numbers, self.task.outputs)).float()
 
     def _logits(self, numbers: Tensor) -> Tensor:
-        joint = self.task.kind in ("classes", "segmentation") and numbers.shape[1] > 1
         # One minus the least step of float32 is the largest probability whose log-odds are finite.
-        safe = numbers.clamp(_LEAST, 1.0 if joint else 1 - 1e-7)
-        return safe.log() if joint or self._pair(numbers) else torch.logit(safe)
+        safe = numbers.clamp(_LEAST, 1.0 if self._joint(numbers) else 1 - 1e-7)
+        return safe.log() if self._logs(numbers) else torch.logit(safe)
+
+    def _joint(self, numbers: Tensor) -> bool:
+        """Whether the probabilities are those of classes that exclude each other."""
+        return self.task.kind in ("classes", "segmentation") and numbers.shape[1] > 1
+
+    def _logs(self, numbers: Tensor) -> bool:
+        """Whether logarithms are the scores, rather than log-odds."""
+        return self._joint(numbers) or self._pair(numbers)
 
     def _pair(self, numbers: Tensor) -> bool:
         """Whether two probabilities stand for one score."""
@@ -171,6 +180,12 @@ def detect_probabilities(raw: Array, task: Task, *, known: bool | None = None) -
             "set 'probabilities' to true or false in the plan",
         )
     return known, "probabilities found (the model ends in a sigmoid); their log-odds are used" if known else ""
+
+
+def _columns(raw: Tensor) -> Tensor:
+    """Numbers [n] or [n, K, 1, ...] as [n, K]; any other shape as it is."""
+    flat = raw.unsqueeze(1) if raw.dim() == 1 else raw
+    return flat.flatten(1) if flat.dim() > 2 and all(size == 1 for size in flat.shape[2:]) else flat
 
 
 def _chosen(logits: Tensor, columns: tuple[tuple[int, ...], ...]) -> Tensor:

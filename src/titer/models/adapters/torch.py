@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from titer.cases.space import Space
 from titer.errors import ModelError
+from titer.models.adapters._endings import Endings
 from titer.models.adapters.answers import Answers, detect_probabilities
 from titer.models.adapters.bpda import Proxy, check_backward, stood_in
 from titer.models.adapters.classmap import ClassMap
@@ -33,7 +34,8 @@ class TorchModel(Model):
         module: gives scores [n, K], or [n] when K = 1; for segmentation [n, K, *spatial].
         space, task: inputs and meaning of the scores.
         mean, std: normalization per channel, in clinical units.
-        probabilities: the module ends in a softmax or sigmoid; logits are recovered by the logarithm. None finds out.
+        probabilities: the module ends in a softmax or sigmoid; what went into it is taken where it is the last step,
+            else logits are recovered by the logarithm (scripted programs). None finds out.
         embedding: name of the submodule that embeds tokens; found by itself when there is exactly one.
         access: less than "gradients" hides what the module could give; "labels" leaves its decisions.
         layout, channels: see `Intake`.
@@ -177,7 +179,11 @@ class TorchModel(Model):
         return (answers[0] if len(answers) == 1 else torch.cat(answers)).to(inputs.device)
 
     def _answered(self, inputs: Tensor, rows: int) -> Tensor:
-        return self._answers.scores(_pick(self.module(inputs), self.output), rows)
+        if not self.probabilities:
+            return self._answers.scores(_pick(self.module(inputs), self.output), rows)
+        with Endings() as endings:
+            raw = _pick(self.module(inputs), self.output)
+        return self._answers.scores(raw, rows, endings)
 
     def _labels(self, scores: Tensor) -> Tensor:
         if self.task.kind == "regression":

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from titer.cases.space import Space
 from titer.errors import ThreatError
 from titer.threats.change import Field, SmoothChange
+from titer.threats.changes import _l1
 from titer.threats.random import CaseRandom
 
-Norm = Literal["linf", "l2", "l0"]
-_NORMS = ("linf", "l2", "l0")
+Norm = Literal["linf", "l2", "l1", "l0"]
+_NORMS = ("linf", "l2", "l1", "l0")
 # Rounds of the search for the length factor of a ball cut by a box; each can only shrink the part that is free.
 _ROUNDS = 8
 # Separates two draws that one call needs.
@@ -27,14 +28,15 @@ _OTHER = 0x5BD1E995
 class Additive(SmoothChange):
     """x' = x + d, with the size of d / scale limited in a norm.
 
-    The norm is L-infinity (largest change of any value), L2 (root of the summed squares) or L0 (number of values
-    changed). The scale of the space makes the limit clinical: mV, grey levels, or standard deviations of a feature.
-    Projection is onto the ball and the valid range at once: the nearest point that keeps both.
+    The norm is L-infinity (largest change of any value), L2 (root of the summed squares), L1 (sum of the changes) or
+    L0 (number of values changed). The scale of the space makes the limit clinical: mV, grey levels, or standard
+    deviations of a feature. Projection is onto the ball and the valid range at once: the nearest point that keeps both.
 
-    Source: Szegedy et al. 2014 (arXiv 1312.6199) for the problem; L0 as in Papernot et al. 2016 (arXiv 1511.07528).
+    Source: Szegedy et al. 2014 (arXiv 1312.6199) for the problem; L1 with a range as in Croce and Hein 2021 (arXiv
+    2103.01208); L0 as in Papernot et al. 2016 (arXiv 1511.07528).
 
     Arguments
-        norm: "linf", "l2" or "l0".
+        norm: "linf", "l2", "l1" or "l0".
         most: with "l0", the furthest that one value may move, in units of the scale; None means to the end of
             its range.
 
@@ -78,6 +80,8 @@ class Additive(SmoothChange):
         with torch.no_grad():
             # A sum can round away from the clean value, further than the parameters say; then its neighbor is taken.
             past = (moved - field.clean).abs() > params.abs()
+            if not bool(past.any()):
+                return moved
             back = torch.where(past, torch.nextafter(moved, field.clean) - moved, torch.zeros_like(moved))
         return moved + back
 
@@ -104,6 +108,11 @@ class Additive(SmoothChange):
             return torch.clamp(torch.clamp(moved, -bound * field.scale, bound * field.scale), low, high)
         if self.norm == "l2":
             return _into_ball(moved / field.scale, low / field.scale, high / field.scale, bound) * field.scale
+        if self.norm == "l1":
+            scaled, low, high = _rows(moved / field.scale, low / field.scale, high / field.scale)
+            kept = _l1.nearest(scaled, low, high, limit)
+            # The same bits as before for what kept the limit already.
+            return torch.where((kept == scaled).reshape(moved.shape), moved, kept.reshape(moved.shape) * field.scale)
         return torch.clamp(_keep_largest(moved, moved / field.scale, limit), *self.ends(field))
 
     def steepest(self, field: Field, gradient: Tensor) -> Tensor:
@@ -114,7 +123,22 @@ class Additive(SmoothChange):
             # Divided by its largest part first, so that squares of tiny slopes do not vanish.
             even = slope / _column(_size(slope, "linf"), slope).clamp_min(1e-37)
             return even / _column(_size(even, "l2"), even).clamp_min(1e-30) * field.scale
+        if self.norm == "l1":
+            return _l1.steepest(slope.flatten(1)).reshape(slope.shape) * field.scale
         raise ThreatError("a limit that is a length, for a gradient step", "norm 'l0'", "use 'jsma' for few values")
+
+    def sparse(self, field: Field, params: Tensor, gradient: Tensor, count: Int[Tensor, " n"]) -> Tensor:
+        """A step of L1 length 1 from `params`: equal parts to the `count` steepest values that can still move.
+
+        The single best value (`steepest`) is the best step to first order only; several at once pay off further away.
+
+        Source: Croce and Hein 2021 (arXiv 2103.01208). Different from it: values at the end of their range take no
+        places of `count`.
+        """
+        slope = field.allow(gradient) * field.scale
+        low, high = self.ends(field)
+        rows, low, high = _rows(params / field.scale, low / field.scale, high / field.scale)
+        return _l1.sparse(slope.flatten(1), rows, low, high, count).reshape(slope.shape) * field.scale
 
     def sample(self, field: Field, limit: Float[Tensor, " n"], rng: CaseRandom, draw: int) -> Tensor:
         shape = tuple(field.clean.shape[1:])
@@ -127,6 +151,11 @@ class Additive(SmoothChange):
             direction = direction / _column(_size(direction, "l2"), direction)
             radius = rng.uniform((1,), draw ^ _OTHER, field.clean.dtype) ** (1.0 / max(1, direction[0].numel()))
             params = direction * _column(radius[:, 0], direction) * bound * field.scale
+        elif self.norm == "l1":
+            luck = rng.uniform((math.prod(shape) + 1,), draw, field.clean.dtype)
+            signs = rng.signs(shape, draw ^ _OTHER, field.clean.dtype)
+            inside = _l1.uniform(luck, signs.flatten(1), field.allow(torch.ones_like(field.clean)).flatten(1))
+            params = inside.reshape(signs.shape) * bound * field.scale
         else:
             params = self._sample_sparse(field, limit, rng, draw)
         return self.project(field, params, limit)
@@ -136,6 +165,7 @@ class Additive(SmoothChange):
         words = {
             "linf": f"change every value by at most {limit}",
             "l2": f"change values by at most {limit} in total (root of summed squares)",
+            "l1": f"change values by at most {limit} in total (sum of absolute changes)",
             "l0": f"change at most {limit} values, each {each}",
         }
         return words[self.norm]
@@ -153,6 +183,11 @@ def _column(values: Tensor, like: Tensor) -> Tensor:
     return values.reshape(-1, *([1] * (like.dim() - 1)))
 
 
+def _rows(values: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Values and their ends as [n, d]."""
+    return values.flatten(1), low.expand_as(values).flatten(1), high.expand_as(values).flatten(1)
+
+
 def _size(values: Tensor, norm: Norm) -> Float[Tensor, " n"]:
     flat = values.flatten(1)
     if norm == "linf":
@@ -160,6 +195,8 @@ def _size(values: Tensor, norm: Norm) -> Float[Tensor, " n"]:
     if norm == "l2":
         lengths: Tensor = torch.linalg.vector_norm(flat, dim=1)
         return lengths
+    if norm == "l1":
+        return _l1.total(flat).to(values.dtype)
     return (flat.abs() > 1e-9).sum(dim=1).to(values.dtype)
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from titer.cases.space import Kind, Space
 from titer.errors import ThreatError
-from titer.threats.changes.additive import Additive
+from titer.threats.changes.additive import Additive, Norm
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Embedding(Additive):
     'move the embedded words by at most 1.0 in total (numbers that no text may reach)'
     """
 
-    norm: Literal["linf", "l2", "l0"] = "l2"
+    norm: Norm = "l2"
     name: ClassVar[str] = "embedding"
     surface: ClassVar[Literal["input", "embedding"]] = "embedding"
     exact: ClassVar[bool] = False
@@ -36,8 +36,10 @@ class Embedding(Additive):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.norm == "l0":
-            raise ThreatError("a norm among linf, l2 for embeddings", "'l0'", "use 'substitution' to change few words")
+        if self.norm not in ("linf", "l2"):
+            raise ThreatError(
+                "a norm among linf, l2 for embeddings", repr(self.norm), "use 'substitution' to change few words"
+            )
 
     def unit(self, space: Space) -> str:
         return ""

@@ -52,8 +52,12 @@ class LowPass(Additive):
         super().__post_init__()
         for label in ("sizes", "sigmas"):
             object.__setattr__(self, label, tuple(getattr(self, label)))
-        if self.norm == "l0":
-            raise ThreatError("a norm among linf, l2 for 'lowpass'", "'l0'", "smooth changes touch every value")
+        if self.norm not in ("linf", "l2"):
+            raise ThreatError(
+                "a norm among linf, l2 for 'lowpass'",
+                repr(self.norm),
+                "smooth changes touch every value; use one of them",
+            )
         if not self.sizes or any(size < 1 or size % 2 == 0 for size in self.sizes):
             raise ThreatError("odd kernel sizes of 1 or more", str(self.sizes), "correct 'sizes'")
         if not self.sigmas or not all(math.isfinite(sigma) and sigma >= 0 for sigma in self.sigmas):

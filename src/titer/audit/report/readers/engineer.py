@@ -60,7 +60,9 @@ def _success(writer: Writer, cell: str, goal: str) -> tuple[Piece, ...]:
 def _effort(writer: Writer, cell: str) -> tuple[Piece, ...]:
     if not writer.has(f"{cell}.passes_per_case"):
         return ()
-    return " It takes ", writer.number(f"{cell}.passes_per_case.value"), " passes through the model per case."
+    passes = writer.number(f"{cell}.passes_per_case.value")
+    noun = "pass" if passes.text == "1" else "passes"
+    return " It takes ", passes, f" {noun} through the model per case."
 
 
 def _envelope(writer: Writer, headline: Headline) -> tuple[Piece, ...]:

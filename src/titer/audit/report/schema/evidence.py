@@ -102,6 +102,8 @@ class FeatureRow(Block):
     unit: str = Field(default="", description="Unit of the feature.")
     clean: float | str = Field(description="Recorded value.")
     adversarial: float | str = Field(description="Attacked value.")
+    moved: float | None = Field(default=None, description="The change in the unit of the limit, where that is another.")
+    moved_unit: str = Field(default="", description="That unit.")
 
 
 class TableItem(GalleryCase):

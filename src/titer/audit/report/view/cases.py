@@ -97,7 +97,10 @@ def _difference(row: FeatureRow) -> str:
     if isinstance(row.clean, str) or isinstance(row.adversarial, str):
         return "changed"
     change = row.adversarial - row.clean
-    return f"changed by {'+' if change > 0 else ''}{significant(change)}"
+    said = f"changed by {'+' if change > 0 else ''}{significant(change)}"
+    if row.moved is None:
+        return said
+    return f"{said}, that is {'+' if row.moved > 0 else ''}{significant(row.moved)} {row.moved_unit}"
 
 
 def _rows(index: int, item: TableItem) -> Table:

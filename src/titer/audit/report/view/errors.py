@@ -164,7 +164,7 @@ def published_table(report: Draft, numbers: Numbers) -> Table | None:
     how = dict.fromkeys(f"{row.ours.method}, n {row.ours.n}" for row in report.table1 if row.ours)
     sources = dict.fromkeys(row.published.source for row in report.table1 if row.published)
     labels = dict.fromkeys(row.published.label for row in report.table1 if row.published)
-    notes = ["Intervals of the mean: " + "; ".join(how) + "." if how else ""]
+    notes = ["Means and their intervals: " + "; ".join(how) + "." if how else ""]
     if sources:
         notes.append(f"Published: {'; '.join(sources)}; {'; '.join(labels)}. Context, not a target.")
     groups = tuple(Group(tuple(rows), heading) for heading, rows in grouped.items())

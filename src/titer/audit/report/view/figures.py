@@ -39,7 +39,7 @@ def curve_figure(report: Draft, numbers: Numbers) -> Figure | None:
         chart = curve_panel(
             tuple(curves), looks, name=f"curves-{index}", title=f"{title}: {curves[0].measure} over the limit"
         )
-        panels.append(Panel(title, chart))
+        panels.append(Panel(title, chart, _same(curves)))
         data.append(_curve_table(index, title, curves))
     names = tuple(dict.fromkeys(curve.attack for curve in report.curves))
     caption = (
@@ -48,6 +48,16 @@ def curve_figure(report: Draft, numbers: Numbers) -> Figure | None:
     )
     caption += _radii(report)
     return Figure(number, caption, tuple(panels), _legend(names, looks), tuple(data))
+
+
+def _same(curves: list[Curve]) -> str:
+    """Which lines hide each other, since they are equal at every limit."""
+    groups: dict[tuple[tuple[float, float], ...], list[str]] = {}
+    for curve in curves:
+        places = tuple((point.limit.value, round(point.measure.value, 9)) for point in curve.points)
+        groups.setdefault(places, []).append(curve.attack)
+    hidden = [" and ".join(names) for names in groups.values() if len(names) > 1]
+    return f"On one line: {'; '.join(hidden)}." if hidden else ""
 
 
 def _radii(report: Draft) -> str:

@@ -157,16 +157,28 @@ def attack_table(report: Draft, numbers: Numbers) -> Table:
 
 
 def _settings(settings: dict[str, JsonValue]) -> str:
-    """Settings in words: lists joined, yes and no for switches; the name stands beside them already."""
+    """Settings in words: switches as with and without, unset ones left out; the name stands beside them already."""
 
     def word(value: JsonValue) -> str:
         if isinstance(value, bool):
             return "yes" if value else "no"
         if isinstance(value, list):
             return " and ".join(word(part) for part in value)
+        if isinstance(value, dict):
+            return f"({said(value)})"
         return "none" if value is None else str(value)
 
-    return ", ".join(f"{key.replace('_', ' ')} {word(value)}" for key, value in settings.items() if key != "name")
+    def said(found: dict[str, JsonValue]) -> str:
+        parts = []
+        for key, value in found.items():
+            name = key.replace("_", " ")
+            if isinstance(value, bool):
+                parts.append(f"{'with' if value else 'without'} {name}")
+            elif value is not None and key != "name":
+                parts.append(f"{name} {word(value)}")
+        return ", ".join(parts)
+
+    return said(settings)
 
 
 def rule_table(report: Draft, numbers: Numbers) -> Table | None:

@@ -72,6 +72,7 @@ class Panel:
 
     title: str
     chart: Markup
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def methods(named: Iterable[tuple[str, Measure | None]]) -> str:
     if not found:
         return ""
     how = "; ".join(f"{method} ({', '.join(names)})" for method, names in found.items())
-    return f"Intervals: {' and '.join(levels)}. {how}."
+    return f"Intervals: {' and '.join(levels)}. {how[0].upper()}{how[1:]}."
 
 
 def unit_note(measure: Measure) -> str:
