@@ -53,7 +53,7 @@ def test_the_same_change_inside_and_outside_a_mask_are_two_threats() -> None:
         "additive-linf", "additive-linf-inside-mask", "additive-linf-outside-mask",
     ]  # fmt: skip
     assert "only inside the marked region" in said(found[1])
-    with pytest.raises(PlanError, match="differ in change, its settings, goal, .* or 'where'"):
+    with pytest.raises(PlanError, match=r"differ in change, its settings, goal, .* or 'where'"):
         threats(*({"change": "additive", "norm": "linf", "limits": [1]} for _ in range(2)))
 
 
