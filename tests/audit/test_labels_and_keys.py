@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import linecache
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from titer.audit.plan_file import parse_plan
 from titer.audit.report.schema import Report
 from titer.audit.results import cell_name
 from titer.audit.run import choose
-from titer.audit.subject import read_attacks
+from titer.audit.subject import build, read_attacks
 from titer.digest import digest_code
 from titer.errors import PlanError
+from titer.registry import ATTACKS, CHANGES, MODELS, Family
 
 PLAN = """\
 titer: 1
@@ -77,6 +79,17 @@ def test_settings_tell_attacks_of_one_name_apart() -> None:
 def test_labels_that_cannot_stand_are_refused(raw: Any, said: str) -> None:
     with pytest.raises(PlanError, match=said):
         read_attacks(raw)
+
+
+@pytest.mark.parametrize("family", [ATTACKS, CHANGES, MODELS], ids=lambda family: family.group)
+def test_settings_of_every_method_are_read_and_one_of_another_kind_is_refused(family: Family) -> None:
+    for name in family.names():
+        kind = family.find(name)
+        for field in fields(kind):
+            if isinstance(field.default, (int, float)):
+                build(kind, {field.name: field.default}, name)
+                with pytest.raises(PlanError, match=field.name):
+                    build(kind, {field.name: {"not": "a number"}}, name)
 
 
 def test_a_label_means_one_attack_in_the_whole_plan() -> None:

@@ -18,6 +18,7 @@ from titer.errors import DataError, LeakageError, PlanError
 from titer.models.load import adapt
 from titer.models.model import Model
 from titer.models.task import Task
+from titer.registry import ATTACKS
 
 RNG = np.random.default_rng(5)
 INPUTS = RNG.random((200, 1)).astype(np.float32)
@@ -176,6 +177,14 @@ def test_without_parts_and_without_a_threshold_to_fix_all_cases_are_tested() -> 
     assert sizes(subject(0.5), data()) == [0, 0, 200]
     assert sizes(subject("youden"), data()) == [0, 100, 100]
     assert sizes(subject(), data("anomaly"))[1] > 0
+
+
+def test_an_attack_that_learns_gets_cases_that_are_not_attacked() -> None:
+    learner = next(name for name in ATTACKS.names() if ATTACKS.find(name).learns)
+    plain = subject()
+    assert sizes(plain.model_copy(update={"attacks": (learner,)}), data()) == [0, 100, 100]
+    threat = plain.threats[0].model_copy(update={"attacks": (learner,)})
+    assert sizes(plain.model_copy(update={"threats": (threat,)}), data()) == [0, 100, 100]
 
 
 def test_training_cases_never_fix_a_threshold() -> None:

@@ -32,7 +32,7 @@ def test_a_band_with_limits_per_channel() -> None:
         {"change": "band", "norm": "linf", "limits": ["2 uV"], "options": {"high": 40, "most": [1, 2, 1, 2]}}
     )
     assert found.change == Band(high=40, most=(1, 2, 1, 2))
-    assert (found.id, found.main.unit) == ("band-linf", "uV")
+    assert (found.id, found.main.unit) == ("band-linf-high=40-most=1+2+1+2", "uV")
     assert "by at most 2 uV, within 0.5 to 40 Hz and 1/2/1/2 in its channel" in said(found)
 
 
@@ -53,7 +53,7 @@ def test_the_same_change_inside_and_outside_a_mask_are_two_threats() -> None:
         "additive-linf", "additive-linf-inside-mask", "additive-linf-outside-mask",
     ]  # fmt: skip
     assert "only inside the marked region" in said(found[1])
-    with pytest.raises(PlanError, match="differ in change, norm, goal or 'where'"):
+    with pytest.raises(PlanError, match=r"differ in change, its settings, goal, .* or 'where'"):
         threats(*({"change": "additive", "norm": "linf", "limits": [1]} for _ in range(2)))
 
 

@@ -39,7 +39,7 @@ class SplitSpec(Part):
     fractions: tuple[float, float, float] | None = Field(
         None,
         description="Shares of train, validation and test; 50/25/25 for models trained here, otherwise 0/50/50, "
-        "or 0/0/100 where no threshold has to be fixed; given, they mean a split by patient.",
+        "or 0/0/100 where no threshold has to be fixed and no attack learns; given, they mean a split by patient.",
     )
     near_duplicates: Literal["refuse", "drop", "report"] = Field(
         "refuse", description="What happens to near-identical cases on both sides of the split."

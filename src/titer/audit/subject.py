@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
@@ -134,7 +134,8 @@ def build(kind: type[Any], settings: Mapping[str, Any], where: str) -> Any:
             raise PlanError(
                 f"a setting of {kind.__name__} in {where}", repr(key), f"{hint}known: {', '.join(known) or 'none'}"
             )
-    declared = get_type_hints(kind.__init__)
+    # Of a dataclass each field is read where it was declared, which may be another module than the method's.
+    declared = get_type_hints(kind if is_dataclass(kind) else kind.__init__)
     plain = {key: _of_kind(key, value, declared.get(key, Any), where) for key, value in settings.items()}
     try:
         return kind(**plain)
@@ -325,9 +326,15 @@ def split_of(subject: Subject, dataset: Dataset, seed: int, plan_trained: bool) 
                 "write 'threshold: default' or a number, or split: {by: patient} if the model never saw these cases",
             )
     else:
-        usual = (0.5, 0.25, 0.25) if plan_trained else (0.0, 0.5, 0.5) if needed else (0.0, 0.0, 1.0)
+        halved = needed or any(_learn(raw) for raw in (subject.attacks, *(each.attacks for each in subject.threats)))
+        usual = (0.5, 0.25, 0.25) if plan_trained else (0.0, 0.5, 0.5) if halved else (0.0, 0.0, 1.0)
         parts = split(dataset, seed=seed, fractions=spec.fractions or usual, by=spec.by or "patient")
     return check_leakage(dataset, parts, near_duplicates=spec.near_duplicates)
+
+
+def _learn(raw: tuple[str | dict[str, Any], ...] | None) -> bool:
+    """Whether one of these attacks learns, and so needs cases that are not attacked."""
+    return raw is not None and any(attack.learns for _, attack in read_attacks(raw))
 
 
 def settings_of(attack: Attack) -> dict[str, Any]:

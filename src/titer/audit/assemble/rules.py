@@ -169,7 +169,7 @@ def check_rules(prepared: Prepared) -> None:
             labels = dict.fromkeys(radius.label for _, each in threats for radius in each.radii)
             raise PlanError(
                 f"a rule about one of the plan's limits: {', '.join(labels)}",
-                f"'at {rule.limit}' in {text!r}",
+                f"{rule.limit!r} in {text!r}",
                 "correct the rule, or add the limit to the threat",
             )
 
