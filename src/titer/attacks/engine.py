@@ -268,7 +268,7 @@ def _field(trial: _Trial, batch: Batch, inputs: Tensor, surface: Tensor) -> Fiel
         return Field(surface, None, None, torch.ones((), dtype=torch.float32), mask, table)
     low, high = (torch.from_numpy(np.asarray(edge)).to(surface.dtype) for edge in space.bounds())
     scale = torch.from_numpy(np.asarray(space.per_channel(space.scale))).to(surface.dtype)
-    return Field(surface, low, high, scale, mask, rate=space.rate, spacing=space.spacing)
+    return Field(surface, low, high, scale, mask, rate=space.rate, spacing=space.spacing, names=space.names)
 
 
 def _truth(model: Model, batch: Batch, threat: ThreatModel) -> Tensor:

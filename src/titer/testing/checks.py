@@ -28,6 +28,7 @@ from titer.threats.changes.embedding import Embedding
 from titer.threats.changes.gamma import Gamma
 from titer.threats.changes.lowpass import LowPass
 from titer.threats.changes.substitution import Substitution
+from titer.threats.changes.together import Part, Together
 from titer.threats.threat import ThreatModel
 
 _CASES = 9
@@ -52,6 +53,8 @@ _GROUND: tuple[tuple[str, Change, float], ...] = (
     ("image", Gamma(), 40.0),
     ("image", Corruption(), 0.5),
     ("signal", Corruption(), 0.5),
+    ("table", Together((Part(Additive("linf"), 0.1), Part(Additive("l2"), 0.2))), 1.0),
+    ("image", Together((Part(Affine(rotation=10), 0.5), Part(Additive("linf"), 0.03))), 1.0),
 )
 _ANSWERS: tuple[models.Answer, ...] = ("classes", "two classes", "binary", "multilabel", "regression", "anomaly")
 

@@ -63,6 +63,7 @@ class ThreatModel:
                 f"change {self.change.name!r} for {', '.join(self.change.kinds)}",
                 "use 'embedding' (an upper bound) or 'substitution' (real words)" if words else "use 'additive'",
             )
+        self.change.suits(space)
 
     def sentence(self, space: Space, task: Task) -> str:
         """The threat in English."""
@@ -70,5 +71,5 @@ class ThreatModel:
         limit = label if self.change.counts else f"{label} {self.change.unit(space)}".strip()
         asked = f" and asks at most {self.queries} questions per case" if self.queries else ""
         kept = ", never inside the known lesion," if self.where == "outside-mask" else ""
-        change = self.change.sentence(limit)
+        change = self.change.told(limit, space)
         return f"An attacker who sees {self.knowledge}{asked} may {change}{kept} and wants {self.goal.sentence(task)}."
