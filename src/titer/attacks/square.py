@@ -15,6 +15,7 @@ from titer.errors import AttackError
 from titer.models.model import Access
 from titer.threats.change import Change
 from titer.threats.changes.additive import Additive
+from titer.threats.changes.clinical_table import ClinicalTable
 from titer.threats.random import CaseRandom
 
 # When the blocks halve, in parts of all questions.
@@ -53,7 +54,8 @@ class Square(Attack):
             raise AttackError("a share above 0, up to 1", str(self.share), "correct 'share' of square")
 
     def fits(self, change: Change) -> bool:
-        return isinstance(change, Additive) and change.norm == "linf" and change.surface == "input"
+        wide = isinstance(change, (Additive, ClinicalTable))
+        return wide and getattr(change, "norm", "") == "linf" and change.surface == "input"
 
     def search(self, problem: Problem, rng: CaseRandom) -> Tensor:
         best = Best.of(problem)
