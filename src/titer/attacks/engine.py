@@ -25,6 +25,7 @@ from titer.threats.threat import ThreatModel
 
 # A cost may pass its limit, and a value its range, by this part of it: what float32 cannot tell apart.
 _SLACK = 1e-6
+_OTHERWISE = "use an attack for that knowledge: 'square' for scores, 'noise' for labels"
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,7 +211,8 @@ def _undisturbed(seed: str) -> Iterator[None]:
 def _check_pair(attack: Attack, model: Model, batch: Batch, threat: ThreatModel) -> None:
     model.space.check(batch.inputs, "cases under attack")
     threat.check(model.space, model.task)
-    if not allows(model.access, threat.knowledge):
+    seen = threat.knowledge == "structure" and model.trees() is not None
+    if not (seen or allows(model.access, threat.knowledge)):
         raise ThreatError(
             f"an attacker who sees no more than the model gives ({model.access})",
             f"knowledge {threat.knowledge!r}",
@@ -220,8 +222,11 @@ def _check_pair(attack: Attack, model: Model, batch: Batch, threat: ThreatModel)
         raise AttackError(
             f"{attack.needs} for {attack.name}",
             f"an attacker who sees {threat.knowledge}",
-            "use an attack for that knowledge: 'square' for scores, 'noise' for labels",
+            _OTHERWISE if attack.needs != "structure" else "set the threat's 'knowledge' to 'structure'",
         )
+    missing = attack.accepts(model)
+    if missing is not None:
+        raise AttackError(f"a model that {attack.name} can attack", f"{model.name}: {missing}", _OTHERWISE)
     if not attack.fits(threat.change):
         raise AttackError(
             f"a change that {attack.name} can search",

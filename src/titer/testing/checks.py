@@ -16,6 +16,7 @@ from titer.attacks.engine import Outcome, run
 from titer.cases.case import Array, Batch
 from titer.errors import BudgetError
 from titer.models.model import Model
+from titer.models.trees import Forest
 from titer.testing import models
 from titer.threats.change import Change
 from titer.threats.changes.additive import Additive
@@ -91,7 +92,11 @@ def situations(attack: Attack, ground: Sequence[tuple[str, Change, float]] | Non
     for number, (kind, change, limit) in enumerate(fitting):
         # Every task is met somewhere; tables are quick, so they stand for three tasks each.
         for answer in _ANSWERS[number % 3 :: 3] + _ANSWERS[:1] if kind == "table" else (_ANSWERS[number % 6],):
-            model, batch = models.network(kind, _CASES, answer=answer, seed=number)  # type: ignore[arg-type]
+            model: Model
+            if attack.needs == "structure":
+                model, batch = models.forest(_CASES, answer=answer, seed=number)
+            else:
+                model, batch = models.network(kind, _CASES, answer=answer, seed=number)  # type: ignore[arg-type]
             table = models.choices(model.space) if kind == "tokens" else None
             yield Situation(attack, model, batch, ThreatModel(change, limit, knowledge=attack.needs), table)
 
@@ -190,7 +195,11 @@ def _untouched(situation: Situation) -> None:
 
 def _constant(situation: Situation) -> None:
     kind: Any = situation.model.space.kind
-    model, batch = models.constant(kind, _CASES)
+    model: Model
+    if situation.attack.needs == "structure":
+        model, batch = models.forest(_CASES, answer="two classes", steady=True)
+    else:
+        model, batch = models.constant(kind, _CASES)
     outcome = replace(situation, model=model, batch=batch).run()
     _true(not outcome.fooled.any(), "a model that always gives the same right answer was reported as fooled")
 
@@ -237,6 +246,9 @@ class _Counted(Model):
 
     def embed(self, inputs: Tensor) -> Tensor:
         return self.inner.embed(inputs)
+
+    def trees(self) -> Forest | None:
+        return self.inner.trees()
 
     def scores_embedded(self, inputs: Tensor, embedded: Tensor) -> Tensor:
         self.rows += len(inputs)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from titer.cases.space import Space
 from titer.errors import ThreatError
-from titer.models.model import Access
+from titer.models.model import Knowledge
 from titer.models.task import Task
 from titer.threats.change import Change
 from titer.threats.goal import Goal
@@ -23,7 +23,7 @@ class ThreatModel:
             in values or words; 0 or more.
         label: the limit as the plan wrote it, e.g. "4/255".
         goal: what counts as fooled.
-        knowledge: what the attacker sees of the model: gradients, scores or labels.
+        knowledge: what the attacker sees of the model: gradients, structure (of trees), scores or labels.
         queries: the most questions per case; None means no limit.
         where: what may change: "all", or "outside-mask" to keep a known lesion as it is.
 
@@ -37,7 +37,7 @@ class ThreatModel:
     limit: float
     label: str = ""
     goal: Goal = field(default_factory=Goal)
-    knowledge: Access = "gradients"
+    knowledge: Knowledge = "gradients"
     queries: int | None = None
     where: str = "all"
 
