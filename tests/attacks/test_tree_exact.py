@@ -241,6 +241,12 @@ def test_pairings_that_cannot_be_are_refused_with_what_to_do() -> None:
         TreeExact(gap=1.0)
 
 
+def test_the_threat_says_what_the_attacker_has_read() -> None:
+    model, _ = models.forest(4)
+    said = ThreatModel(Additive(), 0.1, knowledge="structure").sentence(model.space, model.task)
+    assert said.startswith("An attacker who sees the structure may change every value")
+
+
 def test_models_without_plain_trees_show_none() -> None:
     rows, labels = np.random.default_rng(0).normal(size=(40, 3)), np.arange(40) % 2
     space = Space("table", (3,), "unit", -6.0, 6.0)

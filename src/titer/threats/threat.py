@@ -72,4 +72,5 @@ class ThreatModel:
         asked = f" and asks at most {self.queries} questions per case" if self.queries else ""
         kept = ", never inside the known lesion," if self.where == "outside-mask" else ""
         change = self.change.told(limit, space)
-        return f"An attacker who sees {self.knowledge}{asked} may {change}{kept} and wants {self.goal.sentence(task)}."
+        seen = "the structure" if self.knowledge == "structure" else self.knowledge
+        return f"An attacker who sees {seen}{asked} may {change}{kept} and wants {self.goal.sentence(task)}."

@@ -296,6 +296,12 @@ def test_constraints_that_mean_nothing_are_refused(settings: dict[str, Any], wor
         build(ClinicalTable, settings, "threat").suits(Space("table", (12,), "mixed", names=NAMES))
 
 
+def test_a_threat_refuses_names_that_no_feature_has_before_anything_runs() -> None:
+    space = Space("table", (12,), "mixed", names=NAMES)
+    with pytest.raises(ThreatError, match="did you mean 'parity'"):
+        ThreatModel(ClinicalTable(integer=("parities",)), 0.1).check(space, Task("classes", ("well", "ill")))
+
+
 def test_clean_rows_that_break_a_constraint_are_refused() -> None:
     here = field(1)
     here.clean[2, 4] = here.clean[2, 3] + 1

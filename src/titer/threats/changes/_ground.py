@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -13,6 +15,7 @@ from titer.threats.changes.additive import Additive, Norm
 from titer.threats.constraints.project import nearest
 from titer.threats.constraints.rules import Rules
 
+Array = np.ndarray[Any, Any]
 # Candidates on the way back to the clean row, and how often the best of them is refined.
 _STATIONS, _HALVINGS = 16, 8
 # What a cost may pass its limit by, below what the engine forgives.
@@ -42,13 +45,19 @@ class Ground:
         low, high = self.room(bound)
         if counts:
             low, high = self.chosen(params.double(), bound, low, high)
-        one = torch.ones((), dtype=torch.float64)
-        box = Field(torch.zeros_like(clean), low / self.scale, high / self.scale, one)
-        ball = Additive("linf" if counts else self.norm)
-        inside = torch.full_like(bound, float("inf")) if counts else bound
+        edges = (low / self.scale).numpy(), (high / self.scale).numpy()
         planes = self.rules.planes(clean, self.scale[0].tolist())
-        found = nearest(params.double() / self.scale, lambda z: ball.project(box, z, inside), planes) * self.scale
-        return self.shortened(found.to(self.field.clean.dtype), limit)
+        found = nearest((params.detach().double() / self.scale).numpy(), lambda z: self._base(z, *edges, bound), planes)
+        moves = torch.from_numpy(found) * self.scale
+        return self.shortened(moves.to(self.field.clean.dtype), limit)
+
+    def _base(self, moves: Array, low: Array, high: Array, bound: Float[Tensor, " n"]) -> Array:
+        """The nearest changes, in units of the scale, within the room of each feature and a ball in L2."""
+        if self.norm != "l2":
+            return np.asarray(np.minimum(np.maximum(moves, low), high))
+        given = torch.from_numpy(moves)
+        box = Field(torch.zeros_like(given), torch.from_numpy(low), torch.from_numpy(high), torch.ones_like(given[:1]))
+        return np.asarray(Additive("l2").project(box, given, bound).numpy())
 
     def made(self, params: Tensor) -> tuple[Tensor, Tensor]:
         """Repaired rows, and whether they are valid; a row that is not is left as it was."""

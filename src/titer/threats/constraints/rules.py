@@ -136,7 +136,8 @@ class Rules:
             room = torch.zeros_like(room) if equal else room.clamp_min(0)
             sized = tuple(weight * scale[at] for at, weight in weights.items())
             length = math.sqrt(sum(weight * weight for weight in sized))
-            made.append(Plane(tuple(weights), tuple(weight / length for weight in sized), room / length, equal))
+            units = tuple(weight / length for weight in sized)
+            made.append(Plane(tuple(weights), units, (room / length).numpy(), equal))
         return made
 
     def repair(self, clean: Float[Tensor, "n d"], wanted: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
