@@ -169,7 +169,7 @@ def forest(
     rng = np.random.default_rng(seed)
     inputs = _cases(where, 120, seed)
     value = inputs[:, 0] + np.sin(2 * inputs[:, 1]) + 0.3 * inputs[:, 2] + 0.2 * rng.normal(size=120)
-    settings: dict[str, Any] = {"n_estimators": 3, "max_depth": 3, "random_state": seed}
+    settings: dict[str, Any] = {"n_estimators": 3, "max_depth": 2, "random_state": seed}
     if kind == "regression":
         estimator = RandomForestRegressor(**settings).fit(inputs, 0 * value if steady else value)
     else:

@@ -81,27 +81,16 @@ class SklearnModel(ArrayModel):
     @cached_property
     def _forest(self) -> Forest | None:
         """The estimator's trees with outputs in the order of the data's classes, if they agree with it."""
-        from titer.models.adapters.sklearn_torch import Untranslatable
-        from titer.models.adapters.sklearn_trees import forest_of
+        from titer.models.adapters.sklearn_trees import agreeing_forest
 
         plain = np.all(np.asarray(self.intake.mean) == 0) and np.all(np.asarray(self.intake.std) == 1)
         if self.task.kind in ("multilabel", "anomaly") or self.space.kind == "tokens" or not plain:
             return None
-        try:
-            own = forest_of(self.estimator, self.method, self.order)
-        except Untranslatable:
-            return None
         classes = self._answers.classes
-        found = own if classes is None else own.ordered(classes.columns(self.task))
+        columns = None if classes is None else classes.columns(self.task)
         probes = probe_inputs(self.space, 32)
         told = self.scores(torch.from_numpy(probes)).numpy()
-        made = found.answer(probes) if found is not None else told + np.inf
-        if self.task.kind != "regression":
-            safe = np.log(np.maximum(made, 1e-12)) if own.outputs == "shares" else made
-            # One common shift of all scores changes nothing.
-            told = told - told[:, :1] if told.shape[1] > 1 else np.concatenate((0 * told, told), axis=1)
-            made = safe - safe[:, :1]
-        return found if np.allclose(told, made, rtol=1e-6, atol=1e-6) else None
+        return agreeing_forest(self.estimator, self.method, self.order, columns, probes, told)
 
 
 def sklearn_model(

@@ -58,6 +58,36 @@ def forest_of(estimator: Any, method: str, order: Sequence[int] | None = None) -
     return Forest(trees, np.zeros(width), "shares" if shares else "scores")
 
 
+def agreeing_forest(
+    estimator: Any,
+    method: str,
+    order: Sequence[int] | None,
+    columns: Sequence[Sequence[int]] | None,
+    probes: Array,
+    told: Array,
+) -> Forest | None:
+    """The trees with outputs in the order of the data's classes, if they say of probes what the model says, else None.
+
+    Arguments
+        columns: per class of the data the outputs that speak of it; None if they are in its order.
+        probes: [n, *shape] inputs. told: [n, K] the model's scores of them.
+    """
+    try:
+        own = forest_of(estimator, method, order)
+    except Untranslatable:
+        return None
+    found = own if columns is None else own.ordered(columns)
+    if found is None:
+        return None
+    made = found.answer(probes)
+    if method != "predict":
+        made = np.log(np.maximum(made, 1e-12)) if found.outputs == "shares" else made
+        # One common shift of all scores changes nothing; a single score stands for the second of two.
+        told = told - told[:, :1] if told.shape[1] > 1 else np.concatenate((0 * told, told), axis=1)
+        made = made - made[:, :1]
+    return found if np.allclose(told, made, rtol=1e-6, atol=1e-6) else None
+
+
 def _leaves(tree: Any, shares: bool) -> Array:
     value = np.asarray(tree.value[:, 0, :], dtype=np.float64)
     return value / value.sum(axis=1, keepdims=True) if shares else value
