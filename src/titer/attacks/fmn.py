@@ -138,7 +138,7 @@ def _direction(problem: Problem, slope: Float[Tensor, "n d"], ball: Float[Tensor
 
 
 def _distance(
-    problem: Problem, params: Tensor, scores: Float[Tensor, "n K"], slope: Float[Tensor, "n d"]
+    problem: Problem, params: Tensor, scores: Float[Tensor, "n K ..."], slope: Float[Tensor, "n d"]
 ) -> Float[Tensor, " n"]:
     """How large a change reaches the border if the margin is linear."""
     dual = slope.abs().sum(dim=1) if additive(problem).norm == "linf" else torch.linalg.vector_norm(slope, dim=1)

@@ -19,7 +19,6 @@ from titer.attacks.engine import Outcome, learn, run
 from titer.cases.case import Array, Batch
 from titer.cases.space import Space
 from titer.errors import TiterError
-from titer.models.adapters.torch import TorchModel
 from titer.models.model import Model
 from titer.registry import ATTACKS, CHANGES
 from titer.testing import models
@@ -190,9 +189,13 @@ def page() -> str:
 
 @lru_cache(maxsize=64)
 def _made(
-    kind: models.Place, answer: models.Answer, where: Space | None, dtype: str
-) -> tuple[TorchModel, Batch, Array | None]:
-    model, batch = models.network(kind, _CASES, answer=answer, seed=5, where=where)
+    kind: models.Place, answer: models.Answer, where: Space | None, dtype: str, trees: bool = False
+) -> tuple[Model, Batch, Array | None]:
+    model: Model
+    if trees and kind == "table" and where is None and answer not in ("multilabel", "anomaly"):
+        model, batch = models.forest(_CASES, answer=answer, seed=5)
+    else:
+        model, batch = models.network(kind, _CASES, answer=answer, seed=5, where=where)
     if kind == "tokens":
         return model, batch, models.choices(model.space)
     inputs = batch.inputs.astype(dtype)
@@ -200,11 +203,12 @@ def _made(
 
 
 def _try(attack: Attack, target: Target) -> Pairing:
-    model, batch, choices = _made(*target.place)
+    model, batch, choices = _made(*target.place, trees=attack.needs == "structure")
     before = batch.inputs.copy()
-    state = {key: value.clone() for key, value in model.module.state_dict().items()}
+    module = getattr(model, "module", torch.nn.Identity())
+    state = {key: value.clone() for key, value in module.state_dict().items()}
     luck = torch.get_rng_state()
-    model.module.train()
+    module.train()
     try:
         threat = ThreatModel(target.change, target.limit, knowledge=attack.needs)
         taught = learn(attack, model, batch, threat, seed="matrix", choices=choices) if attack.learns else attack
@@ -215,12 +219,12 @@ def _try(attack: Attack, target: Target) -> Pairing:
             raise AssertionError(f"{attack.name} refuses {target.label} without a remedy: {error}") from error
         return Pairing(attack.name, target.label, f"{error.expected}, got {error.got}".replace(attack.name, "it"))
     finally:
-        left = all(part.training for part in model.module.modules())
-        model.module.eval()
+        left = all(part.training for part in module.modules())
+        module.eval()
     where = f"{attack.name} on {target.label}"
     _true(left, f"{where}: training mode changed")
     _true(np.array_equal(before, batch.inputs), f"{where}: cases changed in place")
-    after = model.module.state_dict()
+    after = module.state_dict()
     _true(all(torch.equal(value, after[key]) for key, value in state.items()), f"{where}: the model changed")
     _true(torch.equal(luck, torch.get_rng_state()), f"{where}: the global random state changed")
     _keeps(found, batch, model.space, target, where)

@@ -173,7 +173,7 @@ def test_other_tasks() -> None:
 
 def test_models_that_do_not_fit_are_refused_before_work_starts() -> None:
     for module, match in (
-        (nn.Linear(4, 3), r"output of shape \[8, 3\]"),
+        (nn.Linear(4, 3), r"output of shape \[64, 3\]"),
         (nn.Linear(5, 2), r"a model that answers cases of shape \[4\]"),
         (nn.Sequential(nn.Linear(4, 2), nn.Softmax(0)), "does not depend on the cases beside it"),
         (nn.Sequential(nn.Linear(4, 2), nn.Threshold(1e9, float("nan"))), "NaN"),
@@ -291,7 +291,7 @@ def test_functions_get_their_own_memory_and_precision() -> None:
 
     for precise, dtype in ((False, np.float32), (True, np.float64)):
         CallableModel(spy, IMAGES, TWO, layout="channels-last", precise=precise).predict(images(3))
-        assert seen[-1] == (dtype, (8, 5, 7, 1), True)
+        assert seen[-1] == (dtype, (64, 5, 7, 1), True)
     blocked = CallableModel(spy, IMAGES, TWO, batch=3)
     blocked.predict(images(3))
     assert seen[-1][1] == (3, 1, 5, 7)
