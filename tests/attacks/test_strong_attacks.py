@@ -156,7 +156,7 @@ def test_members_fit_the_task_and_the_change() -> None:
     assert all(Strong().fits(change) for change in (Additive("l2"), Additive("l1"), LowPass()))
     assert not Strong().fits(Additive("l0"))
     assert not Strong().fits(Substitution())
-    assert not Strong(members=("square",)).fits(Additive("l2"))
+    assert not Strong(members=("square",)).fits(Additive("l1"))
     assert isinstance(Strong(members=("fgsm", "square")).crew(one, Goal())[1], Square)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from titer.attacks.problem import Problem
 from titer.errors import AttackError
-from titer.models.model import Access
+from titer.models.model import Knowledge, Model
 from titer.threats.change import Change, SmoothChange
 from titer.threats.random import CaseRandom
 
@@ -32,7 +32,7 @@ class Attack(ABC):
 
     name: ClassVar[str]
     reference: ClassVar[str]
-    needs: ClassVar[Access] = "gradients"
+    needs: ClassVar[Knowledge] = "gradients"
     searches: ClassVar[type[Change]] = SmoothChange  # type: ignore[type-abstract]
     control: ClassVar[bool] = False
     iterative: ClassVar[bool] = True
@@ -56,6 +56,10 @@ class Attack(ABC):
         """
         walks = self.searches is SmoothChange
         return isinstance(change, self.searches) and not (walks and change.counts)
+
+    def accepts(self, model: Model) -> str | None:
+        """What this attack misses in a model, in words; None if it can work on it. Most can on any."""
+        return None
 
     def require(self, low: float, **settings: float) -> None:
         """Refuse settings below `low`; subclasses call it when they are made."""

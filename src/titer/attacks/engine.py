@@ -28,6 +28,7 @@ from titer.threats.threat import ThreatModel
 _SLACK = 1e-6
 # Cases of a pool that are asked about at once.
 _PIECE = 256
+_OTHERWISE = "use an attack for that knowledge: 'square' for scores, 'hopskipjump' for labels"
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +171,7 @@ class _Trial:
         theirs = replace(_theirs(problem, clean), model=self._quick())
         params = self.attack.search(theirs, rng).detach()
         if theirs.model is not problem.model and self.attack.minimal:
-            params = self._recheck(problem, theirs, params, clean, rng)
+            params = self._recheck(replace(problem, clean=clean), theirs, params, rng)
         return self._judge(judge, params, batch, limits, before.double().cpu().numpy())
 
     def learn(self, pool: Batch) -> Attack:
@@ -187,7 +188,7 @@ class _Trial:
             return self.model
         return prepared(self.model)
 
-    def _recheck(self, problem: Problem, theirs: Problem, params: Tensor, clean: Tensor, rng: CaseRandom) -> Tensor:
+    def _recheck(self, problem: Problem, theirs: Problem, params: Tensor, rng: CaseRandom) -> Tensor:
         """Cases that stand so near the border that only the quicker form is fooled are searched on the model itself."""
         with torch.no_grad():
             claimed = theirs.advantage(theirs.ask(params)[0]) > 0
@@ -195,7 +196,7 @@ class _Trial:
         rows = (claimed & ~fooled).nonzero()[:, 0]
         if not len(rows):
             return params
-        again = self.attack.search(_theirs(problem.rows(rows), clean[rows]), rng.rows(rows)).detach()
+        again = self.attack.search(_theirs(problem.rows(rows), problem.clean[rows]), rng.rows(rows)).detach()
         return params.index_copy(0, rows, again)
 
     def _clean(self, problem: Problem, batch: Batch) -> Tensor:
@@ -294,7 +295,8 @@ def _undisturbed(seed: str) -> Iterator[None]:
 def _check_pair(attack: Attack, model: Model, batch: Batch, threat: ThreatModel) -> None:
     model.space.check(batch.inputs, "cases under attack")
     threat.check(model.space, model.task)
-    if not allows(model.access, threat.knowledge):
+    seen = threat.knowledge == "structure" and model.trees() is not None
+    if not (seen or allows(model.access, threat.knowledge)):
         raise ThreatError(
             f"an attacker who sees no more than the model gives ({model.access})",
             f"knowledge {threat.knowledge!r}",
@@ -304,8 +306,11 @@ def _check_pair(attack: Attack, model: Model, batch: Batch, threat: ThreatModel)
         raise AttackError(
             f"{attack.needs} for {attack.name}",
             f"an attacker who sees {threat.knowledge}",
-            "use an attack for that knowledge: 'square' for scores, 'hopskipjump' for labels",
+            _OTHERWISE if attack.needs != "structure" else "set the threat's 'knowledge' to 'structure'",
         )
+    missing = attack.accepts(model)
+    if missing is not None:
+        raise AttackError(f"a model that {attack.name} can attack", f"{model.name}: {missing}", _OTHERWISE)
     if not attack.fits(threat.change):
         raise AttackError(
             f"a change that {attack.name} can search",
@@ -354,7 +359,7 @@ def _field(trial: _Trial, batch: Batch, inputs: Tensor, surface: Tensor) -> Fiel
         return Field(surface, None, None, torch.ones((), dtype=torch.float32), mask, table)
     low, high = (torch.from_numpy(np.asarray(edge)).to(surface.dtype) for edge in space.bounds())
     scale = torch.from_numpy(np.asarray(space.per_channel(space.scale))).to(surface.dtype)
-    return Field(surface, low, high, scale, mask, rate=space.rate, spacing=space.spacing)
+    return Field(surface, low, high, scale, mask, rate=space.rate, spacing=space.spacing, names=space.names)
 
 
 def _truth(model: Model, batch: Batch, threat: ThreatModel) -> Tensor:

@@ -74,7 +74,7 @@ class HopSkipJump(Attack):
         object.__setattr__(self, "starts", read_starts(self.starts, self.name))
 
     def fits(self, change: Change) -> bool:
-        return isinstance(change, Additive) and not change.counts and change.surface == "input"
+        return isinstance(change, Additive) and change.norm in ("linf", "l2") and change.surface == "input"
 
     def search(self, problem: Problem, rng: CaseRandom) -> Tensor:
         check_starts(self.starts, problem, self.name)

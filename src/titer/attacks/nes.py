@@ -56,7 +56,7 @@ class NES(Attack):
         self.require(0, momentum=self.momentum)
 
     def fits(self, change: Change) -> bool:
-        return isinstance(change, Additive) and not change.counts and change.surface == "input"
+        return isinstance(change, Additive) and change.norm in ("linf", "l2") and change.surface == "input"
 
     def search(self, problem: Problem, rng: CaseRandom) -> Tensor:
         purse = Purse.of(problem, self.queries)

@@ -13,7 +13,8 @@ from torch import Tensor
 from titer.attacks._rows import Seating
 from titer.attacks.losses import advantage, loss
 from titer.errors import AttackError, BudgetError
-from titer.models.model import Access, Model, allows
+from titer.models.model import Knowledge, Model, allows
+from titer.models.trees import Forest
 from titer.threats.change import Change, DrawnChange, Field, GridChange, SmoothChange, StepwiseChange
 from titer.threats.goal import Goal
 from titer.threats.random import CaseRandom
@@ -41,7 +42,7 @@ class Problem:
     """One threat against one model on some cases.
 
     Arguments
-        model: asked through `scores`, `slope` and `jacobian` only.
+        model: asked through `scores`, `slope` and `jacobian`, or read through `trees`, only.
         inputs: [n, *shape] clean cases.
         field: the surface on which the change acts, with its borders.
         change, limit, goal: the threat; `limit` is [n], one per case.
@@ -61,7 +62,7 @@ class Problem:
     goal: Goal
     truth: Tensor
     clean: Float[Tensor, "n K ..."]
-    knowledge: Access
+    knowledge: Knowledge
     meter: Meter
     index: Int[Tensor, " n"]
     budget: int | None = None
@@ -200,6 +201,17 @@ class Problem:
             now = self.model.embed(self.change.apply(self.field, params))
             columns = [((self.model.embed(word) - now) * gradient).sum(dim=-1) for word in edits.unbind(dim=-1)]
             return torch.stack(columns, dim=-1)
+
+    def trees(self) -> Forest:
+        """The trees of the model, for an attacker who sees its structure."""
+        found = self.model.trees() if allows(self.knowledge, "structure") else None
+        if found is None:
+            raise AttackError(
+                "an attacker who sees the trees of a model",
+                f"knowledge {self.knowledge!r} of {self.model.name}",
+                "set the threat's 'knowledge' to 'structure', for a model made of trees",
+            )
+        return found
 
     def remaining(self) -> int | None:
         """Questions left for the case that has asked most, or None without a limit."""

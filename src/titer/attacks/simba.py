@@ -67,7 +67,7 @@ class SimBA(Attack):
             raise AttackError("a share above 0, up to 1", str(self.share), "correct 'share' of simba")
 
     def fits(self, change: Change) -> bool:
-        return isinstance(change, Additive) and not change.counts and change.surface == "input"
+        return isinstance(change, Additive) and change.norm in ("linf", "l2") and change.surface == "input"
 
     def search(self, problem: Problem, rng: CaseRandom) -> Tensor:
         purse = Purse.of(problem, self.queries)

@@ -16,6 +16,7 @@ from titer.errors import AttackError
 from titer.models.model import Access
 from titer.threats.change import Change
 from titer.threats.changes.additive import Additive
+from titer.threats.changes.clinical_table import ClinicalTable
 from titer.threats.random import CaseRandom
 
 # When the blocks halve, in parts of all questions.
@@ -58,7 +59,9 @@ class Square(Attack):
             raise AttackError("a share above 0, up to 1", str(self.share), "correct 'share' of square")
 
     def fits(self, change: Change) -> bool:
-        return isinstance(change, Additive) and not change.counts and change.surface == "input"
+        if isinstance(change, ClinicalTable):
+            return change.norm == "linf"
+        return isinstance(change, Additive) and change.norm in ("linf", "l2") and change.surface == "input"
 
     def search(self, problem: Problem, rng: CaseRandom) -> Tensor:
         best = Best.of(problem)

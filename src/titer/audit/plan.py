@@ -74,8 +74,8 @@ class ThreatSpec(Part):
     options: dict[str, Any] = Field(default_factory=dict, description="Further settings of the change.")
     goal: Literal["untargeted", "targeted", "raise", "lower"] = "untargeted"
     target: str | int | None = Field(None, description="Class for targeted attacks; the next class if left out.")
-    knowledge: Literal["gradients", "scores", "labels"] | None = Field(
-        None, description="What the attacker sees; as much as the model gives if left out."
+    knowledge: Literal["gradients", "structure", "scores", "labels"] | None = Field(
+        None, description="What the attacker sees; as much as the model gives if left out. structure: its trees."
     )
     queries: int | None = Field(None, ge=1, description="Most questions per case.")
     where: Literal["all", "outside-mask", "inside-mask"] = Field(

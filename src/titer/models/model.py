@@ -20,18 +20,27 @@ from titer.models.task import Task
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from titer.models.trees import Forest
+
 Access = Literal["gradients", "scores", "labels"]
+# What an attacker sees: what a model gives when it is asked, or its structure read from the file.
+Knowledge = Literal["gradients", "structure", "scores", "labels"]
 
 # Matrix products treat the last few rows of a question in another way than the rest, and so change their last bits.
 # Questions are filled up to a multiple of this many rows, so that a case alone is bit-equal to the case in a batch;
 # with fewer, some processors still choose another way for small matrices.
 ROWS = 64
-_RANK = {"labels": 0, "scores": 1, "gradients": 2}
+_COVERS: dict[Knowledge, tuple[Knowledge, ...]] = {
+    "gradients": ("gradients", "scores", "labels"),
+    "structure": ("structure", "scores", "labels"),
+    "scores": ("scores", "labels"),
+    "labels": ("labels",),
+}
 
 
-def allows(access: Access, needed: Access) -> bool:
-    """Whether what is given covers what is needed: gradients include scores, scores include labels."""
-    return _RANK[access] >= _RANK[needed]
+def allows(given: Knowledge, needed: Knowledge) -> bool:
+    """Whether what is given covers what is needed: gradients and structure include scores, scores include labels."""
+    return needed in _COVERS[given]
 
 
 class Model(ABC):
@@ -77,6 +86,10 @@ class Model(ABC):
         raise ModelError(
             "a model that embeds tokens", f"{self.name} ({self.space.kind})", "choose a change that acts on the input"
         )
+
+    def trees(self) -> Forest | None:
+        """The decision trees that the scores are sums of, for who sees the structure; None if there are none."""
+        return None
 
     def ready(self) -> AbstractContextManager[object]:
         """While open, the model answers as in service; afterwards it is as it was before."""

@@ -16,6 +16,7 @@ from titer.attacks.engine import Outcome, learn, run
 from titer.cases.case import Array, Batch
 from titer.errors import BudgetError
 from titer.models.model import Model
+from titer.models.trees import Forest
 from titer.testing import models
 from titer.threats.change import Change
 from titer.threats.changes.additive import Additive
@@ -32,6 +33,7 @@ from titer.threats.changes.gamma import Gamma
 from titer.threats.changes.lowpass import LowPass
 from titer.threats.changes.patch import Patch
 from titer.threats.changes.substitution import Substitution
+from titer.threats.changes.together import Part, Together
 from titer.threats.threat import ThreatModel
 
 _CASES = 9
@@ -67,6 +69,8 @@ _GROUND: tuple[tuple[str, Change, float], ...] = (
     ("signal", Patch(), 0.5),
     ("table", Additive("l1"), 0.8),
     ("image", Additive("l1"), 1.0),
+    ("table", Together((Part(Additive("linf"), 0.1), Part(Additive("l2"), 0.2))), 1.0),
+    ("image", Together((Part(Affine(rotation=10), 0.5), Part(Additive("linf"), 0.03))), 1.0),
 )
 _ANSWERS: tuple[models.Answer, ...] = ("classes", "two classes", "binary", "multilabel", "regression", "anomaly")
 
@@ -80,7 +84,7 @@ class Situation:
     batch: Batch
     threat: ThreatModel
     choices: Array | None
-    make: Callable[[Model], Attack]
+    make: Callable[[Model], Attack] | None = None
     pool: Batch | None = None
 
     @cached_property
@@ -122,7 +126,11 @@ def situations(
         # Every task is met somewhere; tables are quick, so they stand for three tasks each.
         for answer in _ANSWERS[number % 3 :: 3] + _ANSWERS[:1] if kind == "table" else (_ANSWERS[number % 6],):
             count = _CASES + _POOL if example.learns else _CASES
-            model, batch = models.network(kind, count, answer=answer, seed=number)  # type: ignore[arg-type]
+            model: Model
+            if example.needs == "structure":
+                model, batch = models.forest(count, answer=answer, seed=number)
+            else:
+                model, batch = models.network(kind, count, answer=answer, seed=number)  # type: ignore[arg-type]
             table = models.choices(model.space) if kind == "tokens" else None
             searcher = _made(attack, model)
             pool = batch.take(range(_CASES, count)) if searcher.learns else None
@@ -232,11 +240,14 @@ def _untouched(situation: Situation) -> None:
 
 def _constant(situation: Situation) -> None:
     kind: Any = situation.model.space.kind
-    model, batch = models.constant(kind, _CASES + _POOL)
+    model: Model
+    if situation.attack.needs == "structure":
+        model, batch = models.forest(_CASES + _POOL, answer="two classes", steady=True)
+    else:
+        model, batch = models.constant(kind, _CASES + _POOL)
     pool = None if situation.pool is None else batch.take(range(_CASES, _CASES + _POOL))
-    outcome = replace(
-        situation, model=model, batch=batch.take(range(_CASES)), pool=pool, attack=situation.make(model)
-    ).run()
+    search = situation.attack if situation.make is None else situation.make(model)
+    outcome = replace(situation, model=model, batch=batch.take(range(_CASES)), pool=pool, attack=search).run()
     _true(not outcome.fooled.any(), "a model that always gives the same right answer was reported as fooled")
 
 
@@ -282,6 +293,9 @@ class _Counted(Model):
 
     def embed(self, inputs: Tensor) -> Tensor:
         return self.inner.embed(inputs)
+
+    def trees(self) -> Forest | None:
+        return self.inner.trees()
 
     def scores_embedded(self, inputs: Tensor, embedded: Tensor) -> Tensor:
         self.rows += len(inputs)

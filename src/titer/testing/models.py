@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from titer.cases.case import Array, Batch
 from titer.cases.space import Space
+from titer.models.adapters.sklearn import SklearnModel
 from titer.models.adapters.torch import TorchModel
 from titer.models.task import Task
 from titer.testing.segmenter import SmallUNet
@@ -166,6 +167,41 @@ def network(
         dict(module.named_parameters())["head.bias"].data -= torch.from_numpy(middle).float()
         model = TorchModel(module, where, asked, name=model.name, **normal)
     return model, Batch.of(inputs, asked.decide(model.predict(inputs)))
+
+
+def forest(
+    cases: int, *, answer: Answer = "classes", seed: int = 0, steady: bool = False
+) -> tuple[SklearnModel, Batch]:
+    """A small forest of decision trees and random cases, with its own decisions as truth.
+
+    Arguments
+        answer: any but findings, for which a forest is no sum, and anomalies; these become two classes.
+        steady: give the same answer whatever is shown.
+
+    >>> model, batch = forest(4)
+    >>> model.access, len(model.trees().trees), model.task.correct(model.predict(batch.inputs), batch.targets).all()
+    ('scores', 3, np.True_)
+    """
+    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+
+    kind: Answer = "two classes" if answer in ("multilabel", "anomaly") else answer
+    where, asked = space("table"), task(kind)
+    rng = np.random.default_rng(seed)
+    inputs = _cases(where, 120, seed)
+    value = inputs[:, 0] + np.sin(2 * inputs[:, 1]) + 0.3 * inputs[:, 2] + 0.2 * rng.normal(size=120)
+    settings: dict[str, Any] = {"n_estimators": 3, "max_depth": 2, "random_state": seed}
+    if kind == "regression":
+        estimator = RandomForestRegressor(**settings).fit(inputs, 0 * value if steady else value)
+    else:
+        labels = np.searchsorted(np.quantile(value, np.arange(1, len(asked.classes)) / len(asked.classes)), value)
+        if steady:
+            # Classes that features tell nothing about: every leaf is the same.
+            settings |= {"max_depth": None, "min_samples_leaf": 120, "bootstrap": False}
+            labels = np.concatenate((np.arange(len(asked.classes)), np.zeros(120 - len(asked.classes), dtype=np.int64)))
+        estimator = RandomForestClassifier(**settings).fit(inputs, labels)
+    model = SklearnModel(estimator, where, asked, name="small forest")
+    shown = inputs[:cases]
+    return model, Batch.of(shown, asked.decide(model.predict(shown)))
 
 
 def constant(kind: Place, cases: int) -> tuple[TorchModel, Batch]:

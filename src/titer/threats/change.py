@@ -33,6 +33,7 @@ class Field:
         choices: for tokens: [V, C] token numbers that may replace each word, padded with the word itself.
         rate: samples per second of a signal, if known.
         spacing: millimeters per pixel or voxel in the order of the spatial dimensions, if known.
+        names: names of the channels or features, if known.
     """
 
     clean: Shaped[Tensor, "n ..."]
@@ -43,6 +44,7 @@ class Field:
     choices: Tensor | None = None
     rate: float | None = None
     spacing: tuple[float, ...] | None = None
+    names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.clean)
@@ -106,7 +108,7 @@ class Change(ABC):
         return space.size
 
     def suits(self, space: Space) -> None:  # noqa: B027 - nothing to refuse is the rule
-        """Refuse a space of the right kind that the change has no meaning for, before anything runs."""
+        """Refuse a space that lacks what the change speaks of, such as a named feature; asked before anything runs."""
 
     def check(self, field: Field) -> None:  # noqa: B027 - nothing to refuse is the rule
         """Refuse a field on which the change cannot act; most act on any."""
@@ -130,6 +132,10 @@ class Change(ABC):
     @abstractmethod
     def sentence(self, limit: str) -> str:
         """The change within a limit, in English: 'change every value by at most 4/255'."""
+
+    def told(self, limit: str, space: Space) -> str:
+        """The same sentence for a space, whose units and names it may use."""
+        return self.sentence(limit)
 
 
 class SmoothChange(Change):

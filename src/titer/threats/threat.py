@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from titer.cases.space import Space
 from titer.errors import ThreatError
-from titer.models.model import Access
+from titer.models.model import Knowledge
 from titer.models.task import Task
 from titer.threats.change import Change
 from titer.threats.goal import Goal
@@ -30,7 +30,7 @@ class ThreatModel:
             in values or words; 0 or more.
         label: the limit as the plan wrote it, e.g. "4/255".
         goal: what counts as fooled.
-        knowledge: what the attacker sees of the model: gradients, scores or labels.
+        knowledge: what the attacker sees of the model: gradients, structure (of trees), scores or labels.
         queries: the most questions per case; None means no limit.
         where: what may change: "all"; "outside-mask" to keep a known lesion as it is; "inside-mask" for what the
             masks of the cases mark and nothing else, such as brain tissue.
@@ -45,7 +45,7 @@ class ThreatModel:
     limit: float
     label: str = ""
     goal: Goal = field(default_factory=Goal)
-    knowledge: Access = "gradients"
+    knowledge: Knowledge = "gradients"
     queries: int | None = None
     where: str = "all"
 
@@ -82,5 +82,6 @@ class ThreatModel:
         limit = share if self.change.counts else f"{label} {self.change.unit(space)}".strip()
         asked = f" and asks at most {self.queries} questions per case" if self.queries else ""
         kept = _WHERE[self.where]
-        change = self.change.sentence(limit)
-        return f"An attacker who sees {self.knowledge}{asked} may {change}{kept} and wants {self.goal.sentence(task)}."
+        change = self.change.told(limit, space)
+        seen = "the structure" if self.knowledge == "structure" else self.knowledge
+        return f"An attacker who sees {seen}{asked} may {change}{kept} and wants {self.goal.sentence(task)}."

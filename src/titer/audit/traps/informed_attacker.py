@@ -8,7 +8,7 @@ from titer.audit.findings._words import counted
 from titer.audit.results import Results
 from titer.audit.traps._cells import attacks_only, search_of
 from titer.audit.traps.check import Check, Seen, clear, skipped, sprung
-from titer.models.model import Access, allows
+from titer.models.model import Access, Knowledge, allows
 
 
 class InformedAttacker(Check):
@@ -34,7 +34,7 @@ class InformedAttacker(Check):
             if not cells:
                 continue
             given: Access = cells[0].trials[0].before.facts["access"]
-            used: list[Access] = sorted({search_of(cell).needs for cell in cells})
+            used: list[Knowledge] = sorted({search_of(cell).needs for cell in cells})
             said.append(f"{subject.name} gives {given}, attacks used {' and '.join(used)}")
             if not any(allows(need, given) for need in used):
                 bad.append((said[-1], cells))

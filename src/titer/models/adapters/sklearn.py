@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ from titer.models.adapters.probe import first_line, probe_inputs
 from titer.models.adapters.torch import TorchModel
 from titer.models.model import Access, Model
 from titer.models.task import Task
+from titer.models.trees import Forest
 
 Method = Literal["predict_proba", "decision_function", "predict"]
 _METHODS: tuple[Method, ...] = ("predict_proba", "decision_function", "predict")
@@ -73,6 +75,23 @@ class SklearnModel(ArrayModel):
         answered = np.asarray(answered)
         outlier = self.task.kind == "anomaly" and self.method == "decision_function" and _detects(self.estimator)
         return np.asarray(-answered) if outlier else answered
+
+    def trees(self) -> Forest | None:
+        return self._forest
+
+    @cached_property
+    def _forest(self) -> Forest | None:
+        """The estimator's trees with outputs in the order of the data's classes, if they agree with it."""
+        from titer.models.adapters.sklearn_trees import agreeing_forest
+
+        plain = np.all(np.asarray(self.intake.mean) == 0) and np.all(np.asarray(self.intake.std) == 1)
+        if self.task.kind in ("multilabel", "anomaly") or self.space.kind == "tokens" or not plain:
+            return None
+        classes = self._answers.classes
+        columns = None if classes is None else classes.columns(self.task)
+        probes = probe_inputs(self.space, 32)
+        told = self.scores(torch.from_numpy(probes)).numpy()
+        return agreeing_forest(self.estimator, self.method, self.order, columns, probes, told)
 
 
 def sklearn_model(

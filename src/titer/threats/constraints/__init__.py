@@ -1,0 +1,1 @@
+"""Constraints: what must stay true of a table row, whatever an attacker does to it."""

@@ -1,0 +1,3 @@
+"""Files that run in the environment of the peers are no tests."""
+
+collect_ignore_glob = ["peer_*.py"]
