@@ -44,6 +44,7 @@ from titer.models.adapters.reference import resolve
 from titer.models.adapters.spec import ModelSpec, read_spec
 from titer.models.adapters.torch import TorchModel
 from titer.models.load import adapt, load_model
+from titer.models.model import ROWS
 
 PICTURES = dataset(images(20), IMAGES)
 TABLES = dataset(rows(), TABLE)
@@ -173,7 +174,7 @@ def test_other_tasks() -> None:
 
 def test_models_that_do_not_fit_are_refused_before_work_starts() -> None:
     for module, match in (
-        (nn.Linear(4, 3), r"output of shape \[64, 3\]"),
+        (nn.Linear(4, 3), rf"output of shape \[{ROWS}, 3\]"),
         (nn.Linear(5, 2), r"a model that answers cases of shape \[4\]"),
         (nn.Sequential(nn.Linear(4, 2), nn.Softmax(0)), "does not depend on the cases beside it"),
         (nn.Sequential(nn.Linear(4, 2), nn.Threshold(1e9, float("nan"))), "NaN"),
@@ -291,7 +292,7 @@ def test_functions_get_their_own_memory_and_precision() -> None:
 
     for precise, dtype in ((False, np.float32), (True, np.float64)):
         CallableModel(spy, IMAGES, TWO, layout="channels-last", precise=precise).predict(images(3))
-        assert seen[-1] == (dtype, (64, 5, 7, 1), True)
+        assert seen[-1] == (dtype, (ROWS, 5, 7, 1), True)
     blocked = CallableModel(spy, IMAGES, TWO, batch=3)
     blocked.predict(images(3))
     assert seen[-1][1] == (3, 1, 5, 7)
