@@ -21,6 +21,9 @@ from titer.threats.constraints.expression import place
 from titer.threats.constraints.rules import Rules
 from titer.threats.random import CaseRandom
 
+# Projection onto relations is not worked out for sums of sizes (L1).
+_NORMS = ("linf", "l2", "l0")
+
 
 @dataclass(frozen=True)
 class ClinicalTable(SmoothChange):
@@ -69,7 +72,8 @@ class ClinicalTable(SmoothChange):
     kinds: ClassVar[tuple[Kind, ...]] = ("table",)
 
     def __post_init__(self) -> None:
-        Additive(self.norm)
+        if self.norm not in _NORMS:
+            raise ThreatError(f"a norm among {', '.join(_NORMS)} for a table", repr(self.norm), "correct 'norm'")
         for label in ("immutable", "integer", "rising", "falling", "relations"):
             given = getattr(self, label)
             object.__setattr__(self, label, (given,) if isinstance(given, str) else tuple(given))
