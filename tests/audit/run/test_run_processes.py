@@ -9,12 +9,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import psutil
 import pytest
 from run_samples import logged_jobs
 
 from titer.audit.run import Event, InlineExecutor, Job, ProcessExecutor, Retried, Store
+from titer.audit.run.spawning import Nursery
 from titer.errors import ExecutionError
 
 HERE = Path(__file__).parent
@@ -171,6 +173,23 @@ def test_a_killed_worker_is_replaced_and_only_its_own_job_repeated(tmp_path: Pat
     assert retried[0].reason == "killed by SIGKILL, often for lack of memory"
     assert store.get("a") == b"3"
     assert len((tmp_path / "log").read_text().splitlines()) == 1
+
+
+def test_an_end_that_another_thread_learns_of_first_is_waited_for() -> None:
+    class Late:
+        asked = 0
+
+        @property
+        def exitcode(self) -> int | None:
+            self.asked += 1
+            return None if self.asked < 4 else -9
+
+        def join(self, timeout: float) -> None:
+            """Returns at once, as it does when someone else has waited for the process."""
+
+    nursery = Nursery()
+    nursery.born.append(cast(Any, Late()))
+    assert nursery.obituary() == "killed by SIGKILL, often for lack of memory"
 
 
 def test_a_job_that_kills_every_worker_fails_alone(tmp_path: Path) -> None:

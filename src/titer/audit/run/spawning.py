@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.context import SpawnContext, SpawnProcess
@@ -40,12 +41,24 @@ class Nursery(SpawnContext):
     def obituary(self) -> str:
         """Why the last one ended, in words."""
         process = self.born[-1]
-        process.join(timeout=5)
-        code = process.exitcode
+        code = _ending(process)
         if code is not None and code < 0:
             name = next((known.name for known in signal.Signals if known == -code), f"signal {-code}")
             return f"killed by {name}" + (", often for lack of memory" if code == -signal.SIGKILL else "")
         return f"ended with code {code}"
+
+
+def _ending(process: SpawnProcess, patience: float = 5.0) -> int | None:
+    """The exit code; none if it still runs when patience ends.
+
+    A pool's own thread waits for the same process. Only one of two that wait is told the code, and the other finds
+    it a moment later where the first has put it; so it is looked for again instead of being asked for once.
+    """
+    until = time.monotonic() + patience
+    while (code := process.exitcode) is None and time.monotonic() < until:
+        process.join(timeout=0.05)
+        time.sleep(0.005)
+    return code
 
 
 class _Calm(SpawnProcess):
