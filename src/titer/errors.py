@@ -12,7 +12,13 @@
     │   └── BudgetError      an attack spent more queries than the threat allows
     ├── StoreError       results that cannot be written or read back
     ├── ExecutionError   a worker or scheduler that failed for good
-    └── ReportError      a report that cannot be read, or is of another version
+    ├── ReportError      a report that cannot be read, or is of another version
+    └── ProvenanceError  evidence that cannot be made, kept or believed; carries a reason code
+        ├── FingerprintError   an object that has no exact fingerprint: malformed, too large or unsupported
+        ├── RecordError        a record, opening, note or receipt that breaks its format
+        ├── LedgerError        the ledger cannot append, publish or answer
+        │   └── LedgerRolledBack   its data are older than, or differ from, what was once signed
+        └── GuardError         the guard cannot be set up or run as its policy says
 
 A model that withstood an attack is a result, never an error.
 
@@ -106,3 +112,44 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
     near = get_close_matches(word, list(known), n=1)
     return f"did you mean {near[0]!r}? " if near else ""
+
+
+class ProvenanceError(TiterError):
+    """Evidence that cannot be made, kept or believed.
+
+    Arguments
+        expected, got, remedy: as everywhere.
+        code: a stable reason for programs, words joined by dots, such as `unsupported.byte_order`.
+    """
+
+    def __init__(self, expected: str, got: str, remedy: str, *, code: str) -> None:
+        super().__init__(expected, got, remedy)
+        self.code = code
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _restored, (type(self), self.expected, self.got, self.remedy, self.code)
+
+
+class FingerprintError(ProvenanceError):
+    """An object that has no exact fingerprint: malformed, too large or unsupported."""
+
+
+class RecordError(ProvenanceError):
+    """A record, opening, note or receipt that breaks its format."""
+
+
+class LedgerError(ProvenanceError):
+    """The ledger cannot append, publish or answer."""
+
+
+class LedgerRolledBack(LedgerError):  # noqa: N818 - the name says what happened
+    """The ledger's data are older than, or differ from, what was once signed."""
+
+
+class GuardError(ProvenanceError):
+    """The guard cannot be set up or run as its policy says."""
+
+
+def _restored(kind: type[ProvenanceError], expected: str, got: str, remedy: str, code: str) -> ProvenanceError:
+    """A copy of an error that came out of another process."""
+    return kind(expected, got, remedy, code=code)

@@ -1,0 +1,1 @@
+"""Evidence: fingerprints at capture, a ledger nobody can rewrite unnoticed, and a guard before the model."""

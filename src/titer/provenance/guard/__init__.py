@@ -1,0 +1,1 @@
+"""Lets a model see only what can be tied to a fingerprint, or says loudly that it cannot."""

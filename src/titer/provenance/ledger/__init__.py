@@ -1,0 +1,1 @@
+"""Records that a capture point signs, in an append-only tree that other parties witness."""
