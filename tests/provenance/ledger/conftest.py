@@ -1,0 +1,90 @@
+"""Ledgers to test with: over SQLite, and over a real PostgreSQL server that the tests start."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+_NUMBERS = itertools.count()
+
+
+def _programs() -> Path | None:
+    """The folder of PostgreSQL's server programs; Debian keeps them out of the path."""
+    found = [path.parent for path in sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))]
+    if found:
+        return found[-1]
+    there = shutil.which("initdb")
+    return None if there is None else Path(there).resolve().parent
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The address of a PostgreSQL server, to which a database's name is added; skipped where none is installed."""
+    programs = _programs()
+    if programs is None:
+        reason = "needs PostgreSQL's server: install the package postgresql"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    # A server refuses to run as root.
+    user = "postgres" if os.getuid() == 0 else None
+    folder = Path(tempfile.mkdtemp(prefix="titer-pg-"))
+    if user:
+        shutil.chown(folder, user)
+    data = folder / "data"
+
+    def run(*command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command, user=user, cwd=folder, capture_output=True, text=True, check=True, env={"LC_ALL": "C", "PATH": os.environ["PATH"]}
+        )  # fmt: skip
+
+    run(str(programs / "initdb"), "-D", str(data), "-U", "titer", "-A", "trust", "-E", "UTF8", "--no-sync")
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [str(programs / "postgres"), "-D", str(data), "-k", str(folder), "-c", "listen_addresses=", "-c", "max_connections=200"],
+            user=user, cwd=folder, stdout=log, stderr=log, env={"LC_ALL": "C"},
+        )  # fmt: skip
+    try:
+        for _ in range(200):
+            if server.poll() is not None:
+                pytest.fail((folder / "log").read_text())
+            with contextlib.suppress(subprocess.CalledProcessError):
+                run(str(programs / "psql"), "-h", str(folder), "-U", "titer", "-d", "postgres", "-c", "SELECT 1")
+                break
+            time.sleep(0.05)
+        yield f"postgresql+psycopg://titer@/%s?host={folder}"
+    finally:
+        # An interrupt ends open connections; a polite end would wait for them.
+        server.send_signal(signal.SIGINT)
+        server.wait(30)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def fresh_database(server: str) -> str:
+    """An empty database on a server."""
+    import sqlalchemy as sa
+
+    name = f"ledger{next(_NUMBERS)}_{os.getpid()}"
+    engine = sa.create_engine(server % "postgres", isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    engine.dispose()
+    return server % name
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database: each test runs over both."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/entries.sqlite"
+    return fresh_database(request.getfixturevalue("postgres"))
