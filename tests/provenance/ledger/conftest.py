@@ -29,7 +29,7 @@ def _programs() -> Path | None:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """The address of a PostgreSQL server, to which a database's name is added; skipped where none is installed."""
+    """The address of a PostgreSQL server; skipped where none is installed."""
     programs = _programs()
     if programs is None:
         reason = "needs PostgreSQL's server: install the package postgresql"
@@ -62,7 +62,7 @@ def postgres() -> Iterator[str]:
                 run(str(programs / "psql"), "-h", str(folder), "-U", "titer", "-d", "postgres", "-c", "SELECT 1")
                 break
             time.sleep(0.05)
-        yield f"postgresql+psycopg://titer@/%s?host={folder}"
+        yield f"postgresql+psycopg://titer@/postgres?host={folder}"
     finally:
         # An interrupt ends open connections; a polite end would wait for them.
         server.send_signal(signal.SIGINT)
@@ -71,15 +71,15 @@ def postgres() -> Iterator[str]:
 
 
 def fresh_database(server: str) -> str:
-    """An empty database on a server."""
+    """An empty namespace on a server: as good as a database of its own, and made in no time."""
     import sqlalchemy as sa
 
     name = f"ledger{next(_NUMBERS)}_{os.getpid()}"
-    engine = sa.create_engine(server % "postgres", isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    engine = sa.create_engine(server)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"CREATE SCHEMA {name}")
     engine.dispose()
-    return server % name
+    return f"{server}&options=-csearch_path%3D{name}"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -242,7 +242,7 @@ def test_sqlite_flushes_at_each_commit(tmp_path: Path) -> None:
 def test_postgresql_that_does_not_flush_is_refused(postgres: str) -> None:
     import sqlalchemy as sa
 
-    engine = sa.create_engine(postgres % "postgres", isolation_level="AUTOCOMMIT")
+    engine = sa.create_engine(postgres, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.exec_driver_sql("ALTER SYSTEM SET fsync = off")
         connection.exec_driver_sql("SELECT pg_reload_conf()")
@@ -250,7 +250,7 @@ def test_postgresql_that_does_not_flush_is_refused(postgres: str) -> None:
             while connection.exec_driver_sql("SHOW fsync").scalar() != "off":
                 pass
             with pytest.raises(LedgerError) as caught:
-                Store.open(postgres % "postgres")
+                Store.open(postgres)
             assert caught.value.code == "store.unsafe"
         finally:
             connection.exec_driver_sql("ALTER SYSTEM RESET fsync")

@@ -320,15 +320,14 @@ class Ledger:
                 self._settle(waiter, where)
         if self._placed:
             published = self.store.published()
-            size = published.size if published else 0
-            for waiter in self._placed:
-                if waiter.index is None and (entry := self.store.find(waiter.item.capture_key, waiter.item.counter)):
-                    waiter.index = entry.index
-            self._cover(size)
+            self._cover(published.size if published else 0)
 
     def _cover(self, size: int) -> None:
+        """Let go those whom the published checkpoint covers; what was queued learns its index here."""
         left = []
         for waiter in self._placed:
+            if waiter.index is None and (entry := self.store.find(waiter.item.capture_key, waiter.item.counter)):
+                waiter.index = entry.index
             if waiter.index is not None and waiter.index < size:
                 waiter.covered()
             else:
