@@ -55,7 +55,12 @@ def _mounts(table: str | None) -> dict[str, str]:
         }
     if table is None:
         source = Path("/proc/self/mountinfo")
-        table = source.read_text(encoding="utf-8") if source.exists() else ""
+        try:
+            table = source.read_text(encoding="utf-8") if source.exists() else ""
+        except OSError as error:
+            raise LedgerError(
+                "the table of mounted file systems", f"{source}: {error.strerror}", "try again", code="storage.io"
+            ) from error
     mounts = {}
     for line in table.splitlines():
         before, _, after = line.partition(" - ")
