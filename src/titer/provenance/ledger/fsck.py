@@ -159,6 +159,9 @@ class Fsck:
             offset = departure(raw, kept.note) if kept is not None else None
             self.found.add("public/checkpoint", offset, f"is no checkpoint that this log has signed: {error}")
             return kept
+        if kept is not None and kept.size == told.size and kept.note != raw:
+            words = "differs from the same checkpoint in the database"
+            self.found.add("public/checkpoint", departure(raw, kept.note), words)
         self.found.published = told.size
         return Published(told.size, told.root, raw)
 

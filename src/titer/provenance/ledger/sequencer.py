@@ -96,6 +96,7 @@ class Sequencer:
         self._frontier = merkle.Frontier()
         self._edge: list[tuple[str, bytes]] = []
         self._mark = Mark(origin, 0, merkle.EMPTY)
+        self._known_note: Published | None = None
 
     # -- the lease ------------------------------------------------------------------------------------------------
 
@@ -228,6 +229,7 @@ class Sequencer:
         Raises LedgerRolledBack where the entries, or the checkpoint, are older than the high-water mark or differ from
         it; LedgerError where a file at the right edge is not what the checkpoint says.
         """
+        require_whole(self.store.said("halted"))
         self.site.prepare()
         self._highest.clear()
         size = self.store.size()
@@ -264,7 +266,8 @@ class Sequencer:
                 if tree.size == goal.size:
                     self._compare(goal, tree.root(), is_mark=is_mark)
         self.site.stage((), tree.partial())
-        self.published, self._tree, self._frontier, self._mark, self._loaded = base, tree, frontier, mark, True
+        self._tree, self._frontier, self._mark = tree, frontier, mark
+        self.published, self._known_note, self._loaded = base, known, True
 
     def _read(self, size: int) -> Rebuild:
         tree = read_edge(self.site.read, size)
@@ -333,10 +336,8 @@ class Sequencer:
             self._place.advance(self._mark, new)
             self._mark = new
         self._tree = tree
-        note = self.signing.sign(Checkpoint(self.origin, size, root))
-        if self.signing.cosign is not None:
-            note = self.signing.cosign(note, lambda old: self._prove(old, size))
-        if not self.signing.satisfied(note):
+        note = self._signed(size, root)
+        if note is None:
             return False
         self.site.publish(note, self._newer_than(size))
         with self.store.writing(lazily=True) as tx:
@@ -346,6 +347,17 @@ class Sequencer:
         self.published = Published(size, root, note)
         self._edge = tree.partial()
         return True
+
+    def _signed(self, size: int, root: bytes) -> bytes | None:
+        """A checkpoint with the signatures that the policy asks for; None while they cannot be had."""
+        known = self._known_note
+        if known is not None and known.size == size:
+            # Published before, by another host or before a crash: one size has one note.
+            return known.note
+        note = self.signing.sign(Checkpoint(self.origin, size, root))
+        if self.signing.cosign is not None:
+            note = self.signing.cosign(note, lambda old: self._prove(old, size))
+        return note if self.signing.satisfied(note) else None
 
     def _grown(self, size: int) -> Rebuild:
         """The tree with what storage holds after it, read back on another connection; its new files are staged."""
@@ -364,7 +376,8 @@ class Sequencer:
         return tree
 
     def _check_site(self) -> None:
-        """Refuse to go on from files that have changed since they were published."""
+        """Refuse to go on from files that have changed since they were published, or where a check found damage."""
+        require_whole(self.store.said("halted"))
         if self.published is None:
             return
         for path, raw in (*self._edge, ("checkpoint", self.published.note)):
@@ -409,9 +422,14 @@ def require_open(tx: Writing) -> None:
     """Refuse to add to a log that is frozen or halted."""
     if tx.said("state") == "frozen":
         raise LedgerError("a log that takes entries", "one that is frozen", "append to its successor", code="log.frozen")
-    if (why := tx.said("halted")) is not None:
+    require_whole(tx.said("halted"))
+
+
+def require_whole(halted: str | None) -> None:
+    """Refuse to go on with a log in which damage was found."""
+    if halted is not None:
         raise LedgerError(
-            "a log without damage", why, "run `titer ledger fsck`, mend it, then `fsck --resume`", code="log.halted"
+            "a log without damage", halted, "run `titer ledger fsck`, mend it, then `fsck --resume`", code="log.halted"
         )
 
 
