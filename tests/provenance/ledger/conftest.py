@@ -42,18 +42,22 @@ def postgres() -> Iterator[str]:
     if user:
         shutil.chown(folder, user)
     data = folder / "data"
+    plain = {"LC_ALL": "C", "PATH": os.environ["PATH"]}
+    options = ("-c", "listen_addresses=", "-c", "max_connections=200")
 
     def run(*command: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command, user=user, cwd=folder, capture_output=True, text=True, check=True, env={"LC_ALL": "C", "PATH": os.environ["PATH"]}
-        )  # fmt: skip
+        return subprocess.run(command, user=user, cwd=folder, capture_output=True, text=True, check=True, env=plain)
 
     run(str(programs / "initdb"), "-D", str(data), "-U", "titer", "-A", "trust", "-E", "UTF8", "--no-sync")
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(
-            [str(programs / "postgres"), "-D", str(data), "-k", str(folder), "-c", "listen_addresses=", "-c", "max_connections=200"],
-            user=user, cwd=folder, stdout=log, stderr=log, env={"LC_ALL": "C"},
-        )  # fmt: skip
+            [str(programs / "postgres"), "-D", str(data), "-k", str(folder), *options],
+            user=user,
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+            env=plain,
+        )
     try:
         for _ in range(200):
             if server.poll() is not None:

@@ -2,8 +2,8 @@
 
 A workload runs in a child process. `strace` counts its system calls once, then the same workload runs again and again,
 each time killed, or refused, at another one. For power failures one run is recorded, call by call with all bytes, and
-replayed up to each call onto disks that kept, dropped or mixed whatever had not been flushed. What must hold after each:
-whatever was acknowledged is at its index, and fsck finds nothing.
+replayed up to each call onto disks that kept, dropped or mixed whatever had not been flushed. What must hold after
+each: whatever was acknowledged is at its index, and fsck finds nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,20 @@ from titer.provenance.ledger.publish import Site, write_fully
 from titer.provenance.ledger.serve import Server
 from titer.provenance.ledger.store import Item
 
-CHANGING = ("openat", "write", "pwrite64", "fsync", "fdatasync", "ftruncate", "rename", "unlink", "mkdir", "rmdir", "flock", "fcntl")
+CHANGING = (
+    "openat",
+    "write",
+    "pwrite64",
+    "fsync",
+    "fdatasync",
+    "ftruncate",
+    "rename",
+    "unlink",
+    "mkdir",
+    "rmdir",
+    "flock",
+    "fcntl",
+)
 REFUSED = ("openat", "write", "pwrite64", "fsync", "fdatasync", "ftruncate", "rename", "mkdir")
 START = 254
 GROUPS = (3, 1)
@@ -198,7 +211,7 @@ def counted(source: Path, scratch: Path, patch: Patch | None = None) -> Counter[
 
 def places(calls: Counter[str], names: tuple[str, ...], every: int) -> Iterator[tuple[str, int]]:
     """Each system call by name and number, or one of `every`."""
-    for place, (name, number) in enumerate((name, k) for name in names for k in range(1, calls[name] + 1)):
+    for place, (name, number) in enumerate((call, k) for call in names for k in range(1, calls[call] + 1)):
         if place % every == 0:
             yield name, number
 
@@ -260,8 +273,8 @@ class _File:
 class Disk:
     """A disk that forgets: names and contents as flushed, and what was changed since.
 
-    A file's flush does not flush its name, and a name's flush (that of the folder) does not flush the file, which is all
-    that POSIX promises.
+    A file's flush does not flush its name, and a name's flush (that of the folder) does not flush the file: POSIX
+    promises no more.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -313,10 +326,12 @@ class Disk:
             (folder / path).mkdir(parents=True, exist_ok=True)
 
 
-_CALL = re.compile(r"^\d+ +(\w+)\((.*)\) += (-?\d+)(?:<([^>]*)>)?")
+_CALL = re.compile(r"^\d+ +(\w+)\((.*)\) += (-?\d+)")
 
 
-def recorded(source: Path, scratch: Path, patch: Patch | None = None) -> tuple[Path, Disk, list[tuple[str, list[str], str, str]]]:
+def recorded(
+    source: Path, scratch: Path, patch: Patch | None = None
+) -> tuple[Path, Disk, list[tuple[str, list[str], str]]]:
     """One run of the workload: the disk before it, and each call with its bytes."""
     folder = copied(source, scratch / "record")
     disk = Disk(folder)
@@ -328,7 +343,7 @@ def recorded(source: Path, scratch: Path, patch: Patch | None = None) -> tuple[P
     for line in log.read_text().splitlines():
         match = _CALL.match(line)
         if match and int(match[3]) >= 0:
-            calls.append((match[1], _split(match[2]), match[3], match[4] or ""))
+            calls.append((match[1], _split(match[2]), match[3]))
     shutil.rmtree(folder)
     return folder, disk, calls
 
@@ -361,7 +376,7 @@ def power_failures(
         name = path.removeprefix(f"{folder}/")
         return None if name == path or name.endswith("-shm") else name
 
-    for number, (call, words, result, opened) in enumerate(calls):
+    for number, (call, words, result) in enumerate(calls):
         changed = True
         if call == "openat":
             path = inside(_raw(words[1]).decode())

@@ -122,7 +122,9 @@ def judge(folder: Path, url: str) -> list[str]:
     where = {raw: index for index, raw in enumerate(there)}
     wrong = [f"acknowledged, not there: {raw}" for raw, _ in told if raw not in where]
     wrong += [f"told {index}, is at {where.get(raw)}" for raw, index in told if index not in (None, where.get(raw))]
-    wrong += [f"twice: {raw}" for raw in {raw for raw in there if there.count(raw) > 1}] if len(where) < len(there) else []
+    wrong += (
+        [f"twice: {raw}" for raw in {raw for raw in there if there.count(raw) > 1}] if len(where) < len(there) else []
+    )
     wrong += [f"never asked: {raw}" for raw in there if raw not in asked]
     roots = _roots([raw.encode() for raw in there])
     for note in notes:

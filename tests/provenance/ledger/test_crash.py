@@ -18,7 +18,9 @@ def can_trace() -> str:
     """Why system calls cannot be watched here; empty if they can."""
     if shutil.which("strace") is None:
         return "needs strace: install the package strace"
-    tried = subprocess.run(["strace", "-qq", "-e", "inject=getpid:error=EIO", "true"], capture_output=True, text=True, check=False)
+    tried = subprocess.run(
+        ["strace", "-qq", "-e", "inject=getpid:error=EIO", "true"], capture_output=True, text=True, check=False
+    )
     return "" if tried.returncode == 0 else f"strace cannot trace here: {tried.stderr.strip()}"
 
 

@@ -200,18 +200,17 @@ def test_a_silent_holder_is_taken_over_from_and_can_write_no_more(folder: Path, 
     assert first.append(leaf("a", 0)).index == 0
     stale = first.sequencer
     # The holder stops, as a paused process does: its worker sees and does nothing.
-    with first._ready:
-        with reopen(folder, url, patience=0.3) as second:
-            assert second.append(leaf("b", 0)).index == 1
-            assert second.sequencer.leading
-            # What the stale holder tries now is refused by the database.
-            with pytest.raises(LedgerError) as caught:
-                stale.commit([])
-            assert caught.value.code == "lease.lost"
-            stale._token = 1
-            with pytest.raises(LedgerError):
-                stale.publish()
-            assert second.append(leaf("b", 1)).index == 2
+    with first._ready, reopen(folder, url, patience=0.3) as second:
+        assert second.append(leaf("b", 0)).index == 1
+        assert second.sequencer.leading
+        # What the stale holder tries now is refused by the database.
+        with pytest.raises(LedgerError) as caught:
+            stale.commit([])
+        assert caught.value.code == "lease.lost"
+        stale._token = 1
+        with pytest.raises(LedgerError):
+            stale.publish()
+        assert second.append(leaf("b", 1)).index == 2
     first.close()
     assert examined(folder, url).faults == []
     with reopen(folder, url) as third:

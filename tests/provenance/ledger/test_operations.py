@@ -74,7 +74,10 @@ def test_a_whole_ledger_has_no_faults(log: Path) -> None:
     assert scrubbed(log) == []
 
 
-@pytest.mark.parametrize("file", ["tile/0/000", "tile/0/001", "tile/0/002.p/88", "tile/1/000.p/2", "tile/entries/000", "tile/entries/002.p/88"])
+@pytest.mark.parametrize(
+    "file",
+    ["tile/0/000", "tile/0/001", "tile/0/002.p/88", "tile/1/000.p/2", "tile/entries/000", "tile/entries/002.p/88"],
+)
 def test_a_flipped_bit_in_a_file_is_named_by_file_and_offset(log: Path, file: str) -> None:
     path = log / "public" / file
     draw = random.Random(file)
@@ -172,9 +175,10 @@ def test_lost_pages_are_found_out(log: Path, how: str, pages: int) -> None:
     at = len(raw) - 4096 * pages
     path.write_bytes(raw[:at] + (b"" if how == "cut" else b"\0" * (4096 * pages)))
     try:
-        assert examined(log).faults
+        found = [str(fault) for fault in examined(log).faults]
     except LedgerError as error:
-        assert error.code.startswith("storage.")
+        found = [error.code] if error.code.startswith("storage.") else []
+    assert found
 
 
 def test_missing_and_strange_files_are_named_and_mended(log: Path) -> None:
@@ -246,7 +250,9 @@ def test_a_backup_older_than_the_mark_is_not_restored(log: Path, tmp_path: Path)
     with reopen(log) as ledger:
         ledger.append(leaf("k", SIZE))
     with pytest.raises(LedgerRolledBack):
-        restore(source_at(str(tmp_path / "out" / "public")), address(tmp_path), tmp_path / "b", check, admit, mark_of(log))
+        restore(
+            source_at(str(tmp_path / "out" / "public")), address(tmp_path), tmp_path / "b", check, admit, mark_of(log)
+        )
 
 
 def test_a_drill_says_how_far_a_backup_is_behind(log: Path, tmp_path: Path) -> None:
@@ -338,7 +344,17 @@ def test_only_the_layout_is_served(log: Path) -> None:
     try:
         assert server.content("checkpoint")
         assert server.content("tile/0/000")
-        for path in ("secret", "../entries.sqlite", "tile/../secret", "tile/0/../../secret", "", "tile/0", "tile/0/0", "tile//0/000", "/etc/passwd"):
+        for path in (
+            "secret",
+            "../entries.sqlite",
+            "tile/../secret",
+            "tile/0/../../secret",
+            "",
+            "tile/0",
+            "tile/0/0",
+            "tile//0/000",
+            "/etc/passwd",
+        ):
             assert server.content(path) is None
     finally:
         server.server_close()

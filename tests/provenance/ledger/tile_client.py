@@ -31,7 +31,12 @@ def path_of(level: str, n: int, width: int) -> str:
     digits = f"{n:03d}"
     digits = digits.zfill((len(digits) + 2) // 3 * 3)
     groups = [digits[i : i + 3] for i in range(0, len(digits), 3)]
-    return f"/tile/{level}/" + "".join(f"x{g}/" for g in groups[:-1]) + groups[-1] + (f".p/{width}" if width != 256 else "")
+    return (
+        f"/tile/{level}/"
+        + "".join(f"x{g}/" for g in groups[:-1])
+        + groups[-1]
+        + (f".p/{width}" if width != 256 else "")
+    )
 
 
 class Client:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from titer.errors import LedgerError
 
-_REMOTE = frozenset(
-    "9p acfs afpfs afs beegfs ceph cifs coda cvmfs davfs fuse glusterfs gpfs lustre ncpfs nfs nfs3 nfs4 ocfs2 orangefs "
-    "panfs prl_fs pvfs2 smb smb2 smb3 smbfs vboxsf virtiofs vmhgfs webdav".split()
-)
+_REMOTE = frozenset({
+    "9p", "acfs", "afpfs", "afs", "beegfs", "ceph", "cifs", "coda", "cvmfs", "davfs", "fuse", "glusterfs", "gpfs",
+    "lustre", "ncpfs", "nfs", "nfs3", "nfs4", "ocfs2", "orangefs", "panfs", "prl_fs", "pvfs2", "smb", "smb2", "smb3",
+    "smbfs", "vboxsf", "virtiofs", "vmhgfs", "webdav",
+})  # fmt: skip
 _LOCAL_FUSE = frozenset(("fuse.fuse-overlayfs", "fuse.overlayfs", "fuseblk"))
 
 

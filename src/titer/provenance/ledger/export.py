@@ -34,7 +34,9 @@ def export(store: Store, site: Site, folder: Path, check: Callable[[bytes], Chec
         raise LedgerError("a published checkpoint", "none yet", "wait for the first one", code="log.unpublished")
     told = check(note)
     if folder.exists() and any(folder.iterdir()):
-        raise LedgerError("a new or empty folder", f"{folder}, which holds files", "choose another", code="export.exists")
+        raise LedgerError(
+            "a new or empty folder", f"{folder}, which holds files", "choose another", code="export.exists"
+        )
     with failing("a folder for the export"):
         folder.mkdir(parents=True, exist_ok=True)
     target = Site(folder)
@@ -167,7 +169,7 @@ class _Fixed:
     def create(self, mark: Mark) -> None:
         raise LedgerError("a mark that stays", str(mark), "make one for a ledger of its own", code="mark.exists")
 
-    def advance(self, expected: Mark, new: Mark) -> None:  # noqa: ARG002 - the protocol's signature
+    def advance(self, expected: Mark, new: Mark) -> None:
         raise LedgerError("a mark that stays", str(new), "sign with the live log only", code="mark.exists")
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ last one is done.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -131,9 +132,9 @@ class Ledger:
         The same record again gets the index that it has. Where witnesses do not suffice within `timeout` seconds the
         record stays durable, is published as soon as they do, and the state is `pending`.
 
-        Raises RecordError for a leaf that is no valid record; LedgerError for storage that refuses, another record under
-        the same counter, or a log that is frozen or halted; LedgerRolledBack where the ledger is older than, or differs
-        from, what was signed.
+        Raises RecordError for a leaf that is no valid record; LedgerError for storage that refuses, another record
+        under the same counter, or a log that is frozen or halted; LedgerRolledBack where the ledger is older than, or
+        differs from, what was signed.
         """
         return self.append_many([leaf], wait=wait, timeout=timeout)[0]
 
@@ -222,16 +223,14 @@ class Ledger:
                 self._turn(batch)
             except LedgerError as error:
                 self._refuse(batch, error)
-            except Exception as error:  # noqa: BLE001 - whoever waits must learn of it
+            except Exception as error:
                 words = f"{type(error).__name__}: {error}"
                 told = LedgerError("a sequencer that works", words, "report this as a bug", code="ledger.bug")
                 told.__cause__ = error
                 self._refuse(batch, told)
-        try:
+        # If this fails, the next holder waits until our beat has stood still.
+        with contextlib.suppress(LedgerError):
             self.sequencer.resign()
-        except LedgerError:
-            # The next holder waits until our beat has stood still.
-            pass
 
     def _gather(self) -> list[_Waiter] | None:
         """What waits; an empty list when it is time to look around; None at the end."""

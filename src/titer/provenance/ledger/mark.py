@@ -228,7 +228,7 @@ def moved(expected: Mark, found: Mark | None) -> LedgerRolledBack:
     return LedgerRolledBack(
         f"the high-water mark of {expected.origin} at {expected}",
         "none" if found is None else f"that of {found.origin} at {found}",
-        "another copy of this ledger has signed: find it, stop both, and keep the one that the mark and the witnesses know",
+        "another copy of this ledger has signed: stop both, and keep the one that the mark and the witnesses know",
         code="ledger.forked",
     )
 

@@ -76,7 +76,8 @@ def mirror(source: Source, folder: Path, check: Callable[[bytes], Checkpoint]) -
         check: a note to its checkpoint; raises RecordError unless the log's signature is on it.
 
     Raises LedgerRolledBack with both checkpoints as evidence where the log shows a smaller tree than before
-    (`mirror.rolled_back`) or another one (`mirror.forked`); LedgerError for files that do not give the checkpoint's root.
+    (`mirror.rolled_back`) or another one (`mirror.forked`); LedgerError for files that do not give the checkpoint's
+    root.
     """
     note = source("checkpoint")
     if note is None:
@@ -91,13 +92,17 @@ def mirror(source: Source, folder: Path, check: Callable[[bytes], Checkpoint]) -
         site.close()
 
 
-def _grow(source: Source, site: Site, note: bytes, told: Checkpoint, check: Callable[[bytes], Checkpoint]) -> Checkpoint:
+def _grow(
+    source: Source, site: Site, note: bytes, told: Checkpoint, check: Callable[[bytes], Checkpoint]
+) -> Checkpoint:
     mine = site.checkpoint()
     tree = Rebuild()
     if mine is not None:
         before = check(mine)
         if before.origin != told.origin:
-            raise LedgerError(f"the log {before.origin}", told.origin, "use one folder for each log", code="mirror.other")
+            raise LedgerError(
+                f"the log {before.origin}", told.origin, "use one folder for each log", code="mirror.other"
+            )
         if told.size < before.size:
             raise evidence("mirror.rolled_back", "smaller than before", mine, note)
         found = read_edge(site.read, before.size)
@@ -157,4 +162,6 @@ def evidence(code: str, how: str, before: bytes, now: bytes) -> LedgerError:
 
 
 def _unreachable(what: str) -> LedgerError:
-    return LedgerError("a log whose files can be fetched", what, "try again, or ask its operator", code="mirror.unreachable")
+    return LedgerError(
+        "a log whose files can be fetched", what, "try again, or ask its operator", code="mirror.unreachable"
+    )

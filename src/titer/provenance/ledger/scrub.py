@@ -128,7 +128,8 @@ class Scrub:
         except LedgerError as error:
             yield Fault(self.look.database, self.look.page(error.got), error.got)
             return
-        for (_, raw), kind in zip(last.partial(), ("entries", 0), strict=False):
+        kinds: tuple[int | str, ...] = ("entries", 0)
+        for (_, raw), kind in zip(last.partial(), kinds, strict=False):
             yield from self.look.file(place(kind, number, last.size), raw)
         if tree.root() != told.root:
             yield Fault("public/checkpoint", None, "has another root than the tiles at the right edge")

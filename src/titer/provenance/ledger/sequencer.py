@@ -386,7 +386,7 @@ class Sequencer:
                 raise damaged(f"public/{path} as it was published", difference(there, raw))
 
     def _prove(self, old: int, new: int) -> list[bytes]:
-        if old == 0 or old == new:
+        if old in (0, new):
             return []
         return tiles.consistency(self.site.read_staged, old, new)
 
@@ -421,7 +421,9 @@ def check_mark(origin: str, size: int, mark: Mark) -> None:
 def require_open(tx: Writing) -> None:
     """Refuse to add to a log that is frozen or halted."""
     if tx.said("state") == "frozen":
-        raise LedgerError("a log that takes entries", "one that is frozen", "append to its successor", code="log.frozen")
+        raise LedgerError(
+            "a log that takes entries", "one that is frozen", "append to its successor", code="log.frozen"
+        )
     require_whole(tx.said("halted"))
 
 
@@ -444,4 +446,3 @@ def difference(there: bytes | None, right: bytes) -> str:
         return "no such file"
     at = next((k for k, (a, b) in enumerate(zip(there, right, strict=False)) if a != b), min(len(there), len(right)))
     return f"another from offset {at}"
-

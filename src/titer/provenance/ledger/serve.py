@@ -1,7 +1,7 @@
 """Serving a log's static files: to this machine by default.
 
-Any web server can serve the folder `public` as it is; this one needs no set-up. It answers GET and HEAD for the paths of
-the layout that the published checkpoint covers, and nothing else.
+Any web server can serve the folder `public` as it is; this one needs no set-up. It answers GET and HEAD for the paths
+of the layout, and nothing else.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class _Handler(BaseHTTPRequestHandler):
         if body:
             self.wfile.write(raw)
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the parent's signature
         """Requests are not logged: their addresses are nobody's business."""
 
 

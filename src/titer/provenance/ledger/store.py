@@ -25,7 +25,8 @@ from titer.provenance.ledger._filesystem import require_local
 _CHUNK = 4096
 
 
-class Entry(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Entry:
     """One row of the table of entries."""
 
     index: int
@@ -205,9 +206,9 @@ class Store:
             connection = (self._lazy if lazily else self._writer).connect()
             try:
                 with connection.begin():
-                    if self.dialect == "postgresql":
-                        if connection.exec_driver_sql("SELECT to_regclass('lease')").scalar() is not None:
-                            connection.execute(_LOCK)
+                    # SQLite's IMMEDIATE has locked all; here the lease row is what writers queue for.
+                    if self.dialect == "postgresql" and connection.execute(_MADE).scalar() is not None:
+                        connection.execute(_LOCK)
                     yield Writing(connection, self.dialect)
             except SQLAlchemyError:
                 # After a failed write nothing that the connection remembers is relied on.
@@ -351,6 +352,7 @@ def _found(connection: sa.Connection, capture_key: str, counter: int) -> Entry |
 
 _SIZE = sa.text("SELECT coalesce(max(idx), -1) + 1 FROM entries")
 _LEASE = sa.text("SELECT holder, token, beat FROM lease WHERE id = 1")
+_MADE = sa.text("SELECT to_regclass('lease')")
 _LOCK = sa.text("SELECT token FROM lease WHERE id = 1 FOR UPDATE")
 _TAKE = sa.text("UPDATE lease SET holder = :holder, token = token + 1, beat = beat + 1 WHERE id = 1")
 _BEAT = sa.text("UPDATE lease SET beat = beat + 1 WHERE id = 1")
@@ -382,10 +384,17 @@ _RESAY = sa.text("UPDATE log SET value = :value WHERE name = :name")
 def _prepare_sqlite(flushes: bool, connection: Any, record: object) -> None:  # noqa: ARG001 - SQLAlchemy's signature
     # SQLAlchemy, not the driver, begins and ends transactions.
     connection.isolation_level = None
-    for pragma in (
-        "journal_mode = WAL", f"synchronous = {'FULL' if flushes else 'NORMAL'}", "fullfsync = ON", "checkpoint_fullfsync = ON",
-        "cell_size_check = ON", "trusted_schema = OFF", "mmap_size = 0", "recursive_triggers = ON",
-    ):  # fmt: skip
+    settings = (
+        "journal_mode = WAL",
+        f"synchronous = {'FULL' if flushes else 'NORMAL'}",
+        "fullfsync = ON",
+        "checkpoint_fullfsync = ON",
+        "cell_size_check = ON",
+        "trusted_schema = OFF",
+        "mmap_size = 0",
+        "recursive_triggers = ON",
+    )
+    for pragma in settings:
         connection.execute(f"PRAGMA {pragma}").close()
 
 
