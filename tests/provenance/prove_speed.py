@@ -132,9 +132,9 @@ def send(ledger: Ledger, batches: list[list[bytes]]) -> None:
 def fsck(folder: Path, many: int) -> float:
     """Seconds that fsck takes for so many entries, tree and format."""
     with make_signed(folder, check_signatures=False) as ledger:
-        for start in range(0, many, 50_000):
+        for start in range(0, many, 8192):
             ledger.append_many(
-                [signed_leaf("f", n, sign=False) for n in range(start, min(many, start + 50_000))], timeout=600
+                [signed_leaf("f", n, sign=False) for n in range(start, min(many, start + 8192))], timeout=600
             )
     start = time.perf_counter()
     found = examined(folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import shutil
 import signal
@@ -14,8 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-_NUMBERS = itertools.count()
+from databases import fresh_database
 
 
 def _programs() -> Path | None:
@@ -72,18 +70,6 @@ def postgres() -> Iterator[str]:
         server.send_signal(signal.SIGQUIT)
         server.wait(30)
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def fresh_database(server: str) -> str:
-    """An empty namespace on a server: as good as a database of its own, and made in no time."""
-    import sqlalchemy as sa
-
-    name = f"ledger{next(_NUMBERS)}_{os.getpid()}"
-    engine = sa.create_engine(server)
-    with engine.begin() as connection:
-        connection.exec_driver_sql(f"CREATE SCHEMA {name}")
-    engine.dispose()
-    return f"{server}&options=-csearch_path%3D{name}"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

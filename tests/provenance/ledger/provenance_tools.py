@@ -50,10 +50,10 @@ def admit(raw: bytes) -> Admitted:
         raise RecordError("key|counter|more", repr(raw[:20]), "say who counts", code="record.invalid") from error
 
 
-def make(folder: Path, url: str | None = None, **options: object) -> Ledger:
+def make(folder: Path, url: str | None = None, *, predecessor: str = "", **options: object) -> Ledger:
     """A new ledger, its mark in another folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    Store.create(url or address(folder), origin=ORIGIN).close()
+    Store.create(url or address(folder), origin=ORIGIN, predecessor=predecessor).close()
     mark_of(folder).create(Mark(ORIGIN, 0, merkle.EMPTY))
     return reopen(folder, url, **options)
 

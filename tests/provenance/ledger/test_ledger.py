@@ -113,6 +113,48 @@ def test_another_record_under_one_counter_is_refused(folder: Path, url: str) -> 
         assert ledger.append(leaf("k", 3)).index == 2
 
 
+def test_one_capture_key_cannot_crowd_out_the_others(folder: Path) -> None:
+    with make(folder) as ledger:
+        with pytest.raises(LedgerError) as caught:
+            ledger.append_many([leaf("flood", n) for n in range(10_001)])
+        assert caught.value.code == "append.quota"
+        assert ledger.append(leaf("k", 0)).index == 0
+        assert len(ledger.append_many([leaf("flood", n) for n in range(10_000)], timeout=60)) == 10_000
+        assert not ledger._waiting
+
+
+def test_a_leaf_is_never_larger_than_the_format_allows(folder: Path) -> None:
+    with make(folder) as ledger:
+        assert ledger.append(leaf("k", 0, b"x" * (8192 - 4))).index == 0
+        with pytest.raises(RecordError) as caught:
+            ledger.append(leaf("k", 1, b"x" * 8192))
+        assert caught.value.code == "leaf.too_large"
+
+
+def test_a_lost_connection_is_told_and_then_made_again(folder: Path, postgres: str) -> None:
+    import sqlalchemy as sa
+    from databases import fresh_database
+
+    url = fresh_database(postgres)
+    with make(folder, url) as ledger:
+        ledger.append(leaf("k", 0))
+        engine = sa.create_engine(postgres, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            others = "FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND usename = 'titer'"
+            connection.exec_driver_sql(f"SELECT pg_terminate_backend(pid) {others}")
+        engine.dispose()
+        until = time.monotonic() + 20
+        index, codes = None, set()
+        while index is None and time.monotonic() < until:
+            try:
+                index = ledger.append(leaf("k", 1)).index
+            except LedgerError as error:
+                codes.add(error.code.partition(".")[0])
+        assert index == 1
+        assert codes <= {"storage"}
+    assert examined(folder, url).faults == []
+
+
 def test_what_is_no_record_never_enters(folder: Path) -> None:
     with make(folder) as ledger, pytest.raises(RecordError):
         ledger.append(b"nonsense")
@@ -138,9 +180,9 @@ def test_without_witnesses_all_is_durable_and_nothing_published_until_they_answe
         return note
 
     with make(folder, url, cosign=cosign, satisfied=lambda note: answering.is_set()) as ledger:
-        for n in range(300):
-            told = ledger.append(leaf("k", n), wait="durable")
-            assert told.index == n
+        for start in range(0, 300, 30):
+            told = ledger.append_many([leaf("k", start + n) for n in range(30)], wait="durable")
+            assert [each.index for each in told] == list(range(start, start + 30))
         pending = ledger.append(leaf("k", 300), timeout=0.3)
         assert (pending.index, pending.state) == (300, "pending")
         assert not list((folder / "public").rglob("*"))

@@ -16,11 +16,13 @@ from titer.provenance.ledger.checkpoint import Checkpoint
 from titer.provenance.ledger.export import drill, export, restore
 from titer.provenance.ledger.freeze import freeze
 from titer.provenance.ledger.fsck import Fsck
+from titer.provenance.ledger.ledger import Ledger
 from titer.provenance.ledger.mark import FileMark
 from titer.provenance.ledger.mirror import mirror, source_at
 from titer.provenance.ledger.publish import Site
 from titer.provenance.ledger.scrub import Scrub
 from titer.provenance.ledger.serve import Server
+from titer.provenance.ledger.shard import predecessor_text, shard
 from titer.provenance.ledger.store import Store
 
 SIZE = 600
@@ -321,6 +323,23 @@ def test_a_frozen_log_takes_nothing_more_for_ever(log: Path) -> None:
     with reopen(log) as ledger, pytest.raises(LedgerError):
         ledger.append(leaf("k", SIZE))
     assert examined(log).faults == []
+
+
+def test_a_shard_begins_where_the_last_one_ended(log: Path, tmp_path: Path) -> None:
+    def begin(predecessor: str) -> Ledger:
+        return make(tmp_path / "next", predecessor=predecessor)
+
+    with reopen(log) as old, shard(old, begin, "next", first=lambda end: leaf("anchor", end.size)) as new:
+        assert old.store.said("successor") == "next"
+        assert old.store.said("state") == "frozen"
+        assert new.store.said("predecessor") == predecessor_text(check(old.checkpoint()))
+        assert next(new.store.entries(0, 1)).leaf == leaf("anchor", SIZE)
+        assert new.append(leaf("k", 0)).index == 1
+        with pytest.raises(LedgerError) as caught:
+            shard(old, begin, "yet another")
+        assert caught.value.code == "shard.exists"
+    assert examined(log).faults == []
+    assert examined(tmp_path / "next").faults == []
 
 
 def test_a_scrub_goes_round_and_halts_at_the_first_fault(log: Path) -> None:

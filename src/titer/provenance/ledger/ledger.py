@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, NamedTuple
 
-from titer.errors import LedgerError, LedgerRolledBack
+from titer.errors import LedgerError, LedgerRolledBack, RecordError
 from titer.provenance.ledger import merkle, tiles
 from titer.provenance.ledger.mark import HighWaterMark
 from titer.provenance.ledger.publish import Site
@@ -23,6 +24,9 @@ from titer.provenance.ledger.sequencer import GROUP, Placed, Sequencer, Signing,
 from titer.provenance.ledger.store import Item, Store
 
 State = Literal["published", "pending", "durable"]
+
+LARGEST = 8192
+"""The most bytes of a leaf."""
 
 _EAGER, _LAZY = 0.002, 0.05
 
@@ -88,6 +92,7 @@ class Ledger:
         signing: how checkpoints are signed, and when they may be published.
         admit: checks each leaf before it enters.
         patience: seconds after which a silent sequencer is taken over from.
+        quota: how many leaves of one capture key may wait at once in this process.
     """
 
     def __init__(
@@ -100,10 +105,13 @@ class Ledger:
         admit: Admit,
         *,
         patience: float = 3.0,
+        quota: int = 10_000,
     ) -> None:
         self.store, self.site, self.mark, self.origin, self.signing = store, site, mark, origin, signing
         self.sequencer = Sequencer(store, site, mark, origin, signing, patience=patience)
         self._admit = admit
+        self._quota = quota
+        self._waiting: Counter[str] = Counter()
         self._ready = threading.Condition()
         self._fresh: list[_Waiter] = []
         self._placed: list[_Waiter] = []
@@ -144,6 +152,13 @@ class Ledger:
         """Add records, which take neighboring indices where no others come between."""
         waiters = []
         for leaf in leaves:
+            if len(leaf) > LARGEST:
+                raise RecordError(
+                    f"a leaf of at most {LARGEST} bytes",
+                    f"{len(leaf)}",
+                    "keep openings out of it",
+                    code="leaf.too_large",
+                )
             told = self._admit(leaf)
             waiters.append(_Waiter(Item(leaf, merkle.leaf_hash(leaf), told.capture_key, told.counter), wait))
         self.start()
@@ -152,6 +167,7 @@ class Ledger:
                 raise self._broken
             if self._closing:
                 raise LedgerError("an open ledger", "one that was closed", "open it again", code="ledger.closed")
+            self._count(waiters)
             self._fresh += waiters
             self._ready.notify()
         until = time.monotonic() + timeout
@@ -165,7 +181,8 @@ class Ledger:
         if waiter.published:
             return Appended(waiter.item.leaf_hash, waiter.index, "published")
         if waiter.done.is_set():
-            return Appended(waiter.item.leaf_hash, waiter.index, "durable")
+            # Let go at the ledger's end, or all that was asked for.
+            return Appended(waiter.item.leaf_hash, waiter.index, "durable" if waiter.wants == "durable" else "pending")
         if waiter.index is not None or self._is_queued(waiter):
             return Appended(waiter.item.leaf_hash, waiter.index, "pending")
         raise LedgerError(
@@ -174,6 +191,19 @@ class Ledger:
             "append it again: the same record is never entered twice",
             code="append.timeout",
         )
+
+    def _count(self, waiters: list[_Waiter]) -> None:
+        """Refuse what would let one capture key crowd out the others."""
+        more = Counter(waiter.item.capture_key for waiter in waiters)
+        for key, many in more.items():
+            if self._waiting[key] + many > self._quota:
+                raise LedgerError(
+                    f"at most {self._quota} leaves of a capture key waiting at once",
+                    f"{self._waiting[key] + many} of {key}",
+                    "append more slowly, or find out why this device sends so much",
+                    code="append.quota",
+                )
+        self._waiting += more
 
     def _is_queued(self, waiter: _Waiter) -> bool:
         with self._ready:
@@ -228,6 +258,8 @@ class Ledger:
                 told = LedgerError("a sequencer that works", words, "report this as a bug", code="ledger.bug")
                 told.__cause__ = error
                 self._refuse(batch, told)
+        for waiter in self._placed:
+            waiter.done.set()
         # If this fails, the next holder waits until our beat has stood still.
         with contextlib.suppress(LedgerError):
             self.sequencer.resign()
@@ -240,11 +272,15 @@ class Ledger:
             if self._closing and not self._fresh:
                 return None
             batch, self._fresh = self._fresh[:GROUP], self._fresh[GROUP:]
+            # Adding an empty count drops the keys that have none left.
+            self._waiting.subtract(waiter.item.capture_key for waiter in batch)
+            self._waiting += Counter()
             return batch
 
     def _pause(self) -> float:
-        if self._again:
-            return max(_EAGER, self._again - time.monotonic())
+        left = self._again - time.monotonic()
+        if left > 0:
+            return left
         if self.sequencer.leading or self._placed:
             self._idle = min(_LAZY, self._idle * 1.5)
             return self._idle
@@ -287,6 +323,7 @@ class Ledger:
         if where.error is not None and where.error.code == "append.late":
             with self._ready:
                 self._fresh.append(waiter)
+                self._waiting[waiter.item.capture_key] += 1
         elif where.error is not None:
             waiter.fail(where.error)
         else:
