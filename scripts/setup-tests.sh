@@ -1,5 +1,6 @@
 #!/bin/sh
-# What the tests need beside Python packages: Chromium for the report, and the peer libraries in an environment of their own.
+# What the tests need beside Python packages: Chromium for the report, PostgreSQL's server and strace for the ledger, and
+# the peer libraries in an environment of their own.
 set -eu
 cd "$(dirname "$0")/.."
 if ! command -v chromium >/dev/null 2>&1 || ! command -v chromedriver >/dev/null 2>&1; then
@@ -8,6 +9,14 @@ if ! command -v chromium >/dev/null 2>&1 || ! command -v chromedriver >/dev/null
         DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium chromium-driver >/dev/null
     else
         echo "Chromium and its driver are missing: the browser tests will be skipped (install chromium and chromium-driver)" >&2
+    fi
+fi
+if ! command -v strace >/dev/null 2>&1 || ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then
+    if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
+        apt-get -qq update
+        DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends postgresql strace >/dev/null
+    else
+        echo "PostgreSQL's server or strace is missing: some tests of the ledger will be skipped (install postgresql and strace)" >&2
     fi
 fi
 # Brings axe-core, which judges accessibility; its own dependencies are not needed.
