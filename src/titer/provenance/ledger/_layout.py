@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
-from titer.provenance.ledger.recompute import WIDTH, edge, place
+from titer.provenance.ledger.recompute import WIDTH, place
 
 _PLACE = re.compile(r"tile/(entries|[0-7])((?:/x[0-9]{3}){0,6}/[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?", re.ASCII)
 
@@ -35,20 +34,3 @@ def expected(path: str, size: int) -> bool:
         return False
     level, number, width = told
     return (number * WIDTH + width) * (1 if isinstance(level, str) else WIDTH**level) <= size
-
-
-def needed(size: int) -> Iterator[str]:
-    """All files of the tree of a size, but its checkpoint.
-
-    >>> list(needed(2))
-    ['tile/entries/000.p/2', 'tile/0/000.p/2']
-    """
-    for number in range(size // WIDTH):
-        yield place("entries", number)
-    level, count = 0, size
-    while count:
-        for number in range(count // WIDTH):
-            yield place(level, number)
-        level, count = level + 1, count // WIDTH
-    for name, number, width in edge(size):
-        yield place(name, number, width)
