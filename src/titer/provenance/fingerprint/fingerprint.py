@@ -137,20 +137,20 @@ class Limits:
         object_bytes: whole object, after inflation. value_bytes: one header value that has to be held.
         elements: header elements, keys or cells. depth: sequences or objects inside each other.
         frames: frames, channels or tiles. pixels: rows times columns of one frame, or samples of one channel.
-        inflate_ratio: bytes out per byte in of compressed content, once the output has passed 1 MiB.
+        inflate_ratio: bytes out per byte in of compressed content, once the output has passed 16 MiB.
         segments: segments, lines or records.
 
     >>> Limits(frames=1).frames
     1
     """
 
-    object_bytes: int = 1 << 36
+    object_bytes: int = 1 << 34
     value_bytes: int = 1 << 26
     elements: int = 4_000_000
     depth: int = 32
     frames: int = 100_000
     pixels: int = 1 << 28
-    inflate_ratio: int = 1100
+    inflate_ratio: int = 250
     segments: int = 1_000_000
 
     def __post_init__(self) -> None:
