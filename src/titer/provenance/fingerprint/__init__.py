@@ -2,14 +2,15 @@
 
 Each kind is a module of this folder with `fingerprint(source, limits) -> Fingerprint` and `recognizes(head) -> bool`,
 which says from the first 4,096 bytes whether an object is of its kind. Kinds that no first bytes tell apart, such
-as plain text, recognize nothing and have to be named.
+as plain text, recognize nothing and have to be named. A kind whose opening can say what changed has
+`explain_difference(opening_then, fingerprint_now)`.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +19,7 @@ from typing import Any, BinaryIO
 from titer.errors import PlanError, did_you_mean
 from titer.provenance.fingerprint.fingerprint import Digest, Fingerprint, Limits, digest, refuse
 
-__all__ = ["Digest", "Fingerprint", "Limits", "digest", "fingerprint_of", "kinds"]
+__all__ = ["Digest", "Fingerprint", "Limits", "digest", "explain_difference", "fingerprint_of", "kinds"]
 
 _HEAD_BYTES = 4096
 
@@ -50,6 +51,25 @@ def fingerprint_of(source: Any, kind: str | None = None, limits: Limits | None =
     found = _named(kind) if kind is not None else _recognized(source)
     made: Fingerprint = found.fingerprint(source, limits or Limits())
     return made
+
+
+def explain_difference(opening_then: Mapping[str, Any], fingerprint_now: Fingerprint) -> tuple[Any, ...]:
+    """What is not as it was, as far as the opening from capture can tell; each has a `layer` and a `sentence`.
+
+    Arguments
+        opening_then: `Fingerprint.opening` from capture. fingerprint_now: of the object that is at hand.
+
+    >>> now = Fingerprint("dicom", (Digest("rd", 1, bytes(32)),), {"rd": {}})
+    >>> [each.sentence for each in explain_difference({"rd": {"(0020,0060)": "00"}}, now)]
+    ['Laterality (0020,0060) was removed']
+    """
+    found = _named(fingerprint_now.kind)
+    told: tuple[Any, ...] = found.explain_difference(opening_then, fingerprint_now) if _explains(found) else ()
+    return told
+
+
+def _explains(kind: ModuleType) -> bool:
+    return hasattr(kind, "explain_difference")
 
 
 def _named(kind: str) -> ModuleType:

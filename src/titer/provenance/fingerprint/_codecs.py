@@ -83,6 +83,13 @@ def _claim_jpeg(data: bytes, starts: tuple[int, ...]) -> Claim:
 
 
 def _claim_2000(data: bytes) -> Claim:
+    if data[4:12] == b"jP  \r\n\x87\n":
+        raise refuse(
+            "unsupported.jp2",
+            "a bare JPEG 2000 codestream (PS3.5 A.4.4)",
+            "one inside a JP2 file",
+            "let the capture point leave the file's boxes out: toolkits disagree on what they do to the samples",
+        )
     if data[:4] != b"\xff\x4f\xff\x51":
         raise malformed("codestream", "a bare JPEG 2000 codestream", "other bytes")
     right, low, left, top = (_long(data, at) for at in (8, 12, 16, 20))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ Source = bytes | bytearray | memoryview | str | Path | BinaryIO
 _PIECE = 1 << 20
 # Below this size a high ratio is no bomb but an empty picture.
 _SMALL = 1 << 24
+_TRAILER = 8
 
 
 class _Readable(Protocol):
@@ -46,7 +48,7 @@ class Stream:
 
     def ended(self) -> bool:
         """Whether nothing is left."""
-        return not self.peek(1)
+        return self.at == self._size if self._size is not None else not self.peek(1)
 
     def take(self, count: int) -> bytes:
         """Exactly so many bytes; refuses an object that ends before."""
@@ -96,7 +98,8 @@ class Inflated:
         self._stream, self._ratio = stream, limits.inflate_ratio
         self._state = zlib.decompressobj(-zlib.MAX_WBITS)
         self._start, self._given = stream.at, 0
-        self._waiting = b""
+        self._waiting = self._after = b""
+        self._sum = 0
 
     def read(self, size: int, /) -> bytes:
         """At most so many inflated bytes; none at the end."""
@@ -112,23 +115,26 @@ class Inflated:
                 raise refuse(
                     "malformed.deflate", "a deflate stream", f"damaged bytes ({error})", "copy the object again"
                 ) from error
-            self._waiting = self._state.unconsumed_tail
+            self._waiting, self._after = self._state.unconsumed_tail, self._state.unused_data
             self._given += len(piece)
+            self._sum = zlib.crc32(piece, self._sum)
             if self._given > _SMALL:
                 ratio = self._given // max(1, self._stream.at - self._start - len(self._waiting))
                 within("limit.inflate", "bytes out per byte in", ratio, self._ratio, "inflate_ratio")
             if piece:
                 return piece
-        # One zero byte makes the length even; anything more is not part of the object.
-        if (
-            self._state.unused_data.strip(b"\0")
-            or len(self._state.unused_data) > 1
-            or self._stream.peek(1).strip(b"\0")
-        ):
+        self._check_end()
+        return b""
+
+    def _check_end(self) -> None:
+        """What follows may be a zero byte that makes the length even, or checksum and length as gzip has them."""
+        while len(self._after) < _TRAILER + 2 and (piece := self._stream.peek(1)):
+            self._after += self._stream.take(len(piece))
+        trailer = struct.pack("<II", self._sum, self._given & 0xFFFFFFFF)
+        if self._after not in (b"", b"\0", trailer, trailer + b"\0"):
             raise refuse(
                 "malformed.trailing", "nothing after the deflate stream", "more bytes", "remove what was appended"
             )
-        return b""
 
 
 @contextmanager

@@ -19,12 +19,15 @@ from typing import Any
 from titer.provenance.fingerprint._codecs import Claim, check, claim, decode, decoder_of
 from titer.provenance.fingerprint._codestreams import codestreams
 from titer.provenance.fingerprint._elements import PIXELS, Element, Walker, fragment_sizes, malformed, show
+from titer.provenance.fingerprint._explain import Box, Difference, changed_boxes, explain_difference
 from titer.provenance.fingerprint._pixels import Frame, Pictures, native_frames
 from titer.provenance.fingerprint._rd import Reading, Texts, row_of
 from titer.provenance.fingerprint._stream import Inflated, Source, Stream, opened
 from titer.provenance.fingerprint._syntaxes import Syntax, syntax_of
 from titer.provenance.fingerprint._tree import root
 from titer.provenance.fingerprint.fingerprint import Digest, Fingerprint, Limits, digest, refuse, within
+
+__all__ = ["Box", "Difference", "changed_boxes", "explain_difference", "fingerprint", "recognizes"]
 
 _FLOATS = {0x7FE00008: 32, 0x7FE00009: 64}
 _OFFSETS, _LENGTHS = 0x7FE00001, 0x7FE00002
