@@ -2,6 +2,9 @@
 
 The size that a codestream itself claims is compared with the header first: a picture of a few bytes that would decode
 to gigabytes is never started. Plug-ins are called directly, without the corrections that viewers make.
+
+A damaged codestream that a decoder repairs in its own way gives pixels that another one may not see. The digest speaks
+of the pixels that these decoders see; so a guard gives its model the array that was digested, never the file.
 """
 
 from __future__ import annotations
@@ -15,10 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from titer.errors import FingerprintError
 from titer.provenance.fingerprint._elements import malformed
-from titer.provenance.fingerprint._pixels import Frame, Words, shaped
-from titer.provenance.fingerprint._syntaxes import Syntax
+from titer.provenance.fingerprint._pixels import Frame, Words
 from titer.provenance.fingerprint.fingerprint import refuse
 
 # Start-of-frame markers that each family may hold: baseline, extended and progressive; lossless; JPEG-LS.
@@ -56,7 +57,12 @@ class Decoder:
 
 
 def claim(data: bytes, family: str) -> Claim:
-    """Reads what a codestream says about itself, up to its first coded byte."""
+    """Reads what a codestream says about itself, up to its first coded byte.
+
+    Refuses one without an end marker at its very end: decoders disagree on what is missing or follows.
+    """
+    if not data.endswith(b"\xff\xd9"):
+        raise malformed("codestream", "an end marker at the end of the codestream", "other bytes")
     try:
         return _claim_2000(data) if family == "jpeg_2000" else _claim_jpeg(data, _STARTS[family])
     except IndexError as error:
@@ -125,30 +131,11 @@ def _long(data: bytes, at: int) -> int:
     return _word(data, at) << 16 | _word(data, at + 2)
 
 
-def decode(data: bytes, frame: Frame, syntax: Syntax, claimed: Claim | None) -> Words:
-    """Native words of one frame, (rows, columns, samples), as unsigned words of the header's width.
-
-    Refuses what the plug-in cannot decode, or decodes to another number of samples.
-    """
-    routine = _ROUTINES[syntax.family]
-    try:
-        flat, planar = routine(data, frame, claimed)
-    except FingerprintError:
-        raise
-    except ImportError as error:
-        raise refuse(
-            "unsupported.decoder", f"a decoder for {syntax.family}", f"no {error.name}", 'pip install "titer[ledger]"'
-        ) from error
-    except Exception as error:
-        # Plug-ins answer damaged codestreams with whatever they have; its text is theirs and may be anything.
-        raise malformed("codestream", f"{syntax.family} that decodes", type(error).__name__) from error
-    if flat.size != frame.rows * frame.columns * frame.samples:
-        raise malformed("codestream", f"{frame.rows * frame.columns * frame.samples} samples", f"{flat.size}")
-    return shaped(flat.astype(frame.words, copy=False), frame, planar)
-
-
 def check(claimed: Claim, frame: Frame) -> None:
-    """Compares a codestream's own word with the header."""
+    """Compares a codestream's own word with the header.
+
+    Refuses another shape, more bits than a word has, and samples narrower than BitsStored whose sign is open.
+    """
     there = (claimed.rows, claimed.columns, claimed.samples)
     if there != (frame.rows, frame.columns, frame.samples):
         raise malformed("codestream", f"a codestream of {frame.rows} x {frame.columns} x {frame.samples}", f"{there}")
@@ -231,7 +218,10 @@ def _held(claimed: Claim | None) -> np.dtype[Any]:
     return np.dtype(f"<{'i' if signed else 'u'}{1 if bits <= 8 else 2 if bits <= 16 else 4}")
 
 
-_ROUTINES: dict[str, Callable[[bytes, Frame, Claim | None], tuple[Words, bool]]] = {
+Routine = Callable[[bytes, Frame, Claim | None], tuple[Words, bool]]
+"""Codestream, header and the codestream's own word -> flat words, and whether color planes follow each other."""
+
+ROUTINES: dict[str, Routine] = {
     "rle": _rle,
     "jpeg": _jpeg,
     "jpeg_lossless": _jpeg_lossless,

@@ -11,6 +11,8 @@ from titer.provenance.fingerprint._syntaxes import Syntax
 from titer.provenance.fingerprint.fingerprint import Limits, within
 
 _SLACK = 1 << 20
+# A codestream of odd length is made even by a zero, and by 0xFF in older files.
+_PADDED = (b"\xff\xd9\0", b"\xff\xd9\xff")
 
 
 def codestreams(
@@ -64,8 +66,8 @@ def _starts(stream: Stream, size: int, offsets: tuple[int, ...], limits: Limits)
 
 
 def _ended(data: bytearray) -> bool:
-    return data.endswith((b"\xff\xd9", b"\xff\xd9\0"))
+    return data.endswith((b"\xff\xd9", *_PADDED))
 
 
 def _whole(data: bytearray, syntax: Syntax) -> bytes:
-    return bytes(data[:-1] if syntax.family != "rle" and data.endswith(b"\xff\xd9\0") else data)
+    return bytes(data[:-1] if syntax.family != "rle" and data.endswith(_PADDED) else data)

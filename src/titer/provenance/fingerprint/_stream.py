@@ -19,6 +19,7 @@ _PIECE = 1 << 20
 # Below this size a high ratio is no bomb but an empty picture.
 _SMALL = 1 << 24
 _TRAILER = 8
+_FILL = 1 << 14
 
 
 class _Readable(Protocol):
@@ -127,11 +128,14 @@ class Inflated:
         return b""
 
     def _check_end(self) -> None:
-        """What follows may be a zero byte that makes the length even, or checksum and length as gzip has them."""
-        while len(self._after) < _TRAILER + 2 and (piece := self._stream.peek(1)):
+        """What follows may be checksum and length as gzip has them, and zeros that fill the object up."""
+        while len(self._after) < _TRAILER and (piece := self._stream.peek(_TRAILER)):
             self._after += self._stream.take(len(piece))
-        trailer = struct.pack("<II", self._sum, self._given & 0xFFFFFFFF)
-        if self._after not in (b"", b"\0", trailer, trailer + b"\0"):
+        if self._after.startswith(struct.pack("<II", self._sum, self._given & 0xFFFFFFFF)):
+            self._after = self._after[_TRAILER:]
+        while not self._after.strip(b"\0") and (piece := self._stream.peek(_FILL)):
+            self._after = self._stream.take(len(piece))
+        if self._after.strip(b"\0"):
             raise refuse(
                 "malformed.trailing", "nothing after the deflate stream", "more bytes", "remove what was appended"
             )

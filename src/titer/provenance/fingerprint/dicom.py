@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from titer.provenance.fingerprint._codecs import Claim, check, claim, decode, decoder_of
+from titer.provenance.fingerprint._codecs import Claim, check, claim, decoder_of
 from titer.provenance.fingerprint._codestreams import codestreams
 from titer.provenance.fingerprint._elements import PIXELS, Element, Walker, fragment_sizes, malformed, show
 from titer.provenance.fingerprint._explain import Box, Difference, changed_boxes, explain_difference
@@ -25,6 +25,7 @@ from titer.provenance.fingerprint._rd import Reading, Texts, row_of
 from titer.provenance.fingerprint._stream import Inflated, Source, Stream, opened
 from titer.provenance.fingerprint._syntaxes import Syntax, syntax_of
 from titer.provenance.fingerprint._tree import root
+from titer.provenance.fingerprint._worker import decode
 from titer.provenance.fingerprint.fingerprint import Digest, Fingerprint, Limits, digest, refuse, within
 
 __all__ = ["Box", "Difference", "changed_boxes", "explain_difference", "fingerprint", "recognizes"]
@@ -245,7 +246,7 @@ class _Image:
                 blind = blind or _undecodable(claimed, self.syntax)
             hashes.append(hashlib.sha256(b"\0" + data).digest())
             if not blind:
-                pictures.add(decode(data, frame, self.syntax, claimed))
+                pictures.add(decode(data, frame, self.syntax.family, claimed))
             if self.lengths and not len(data) <= self.lengths[number] <= len(data) + 1:
                 raise malformed("offsets", f"{len(data)} bytes in frame {number}", f"{self.lengths[number]}")
         self._codes(frame, hashes)
