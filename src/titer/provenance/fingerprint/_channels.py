@@ -74,7 +74,7 @@ class Channels:
         """The next samples of one channel; refuses integers beyond 32 bits."""
         self._counts[number] += samples.size
         within("limit.pixels", "samples in a channel", self._counts[number], self.limits.pixels, "pixels")
-        if samples.dtype.itemsize >= 4 and samples.size and not _LEAST <= samples.min() <= samples.max() <= _MOST:
+        if samples.dtype.itemsize > 4 and samples.size and not _LEAST <= samples.min() <= samples.max() <= _MOST:
             raise refuse(
                 "unsupported.range", "samples of at most 32 bits with sign", "larger ones", "store them as captured"
             )

@@ -15,7 +15,6 @@ from titer.provenance.fingerprint._stream import Source, opened
 from titer.provenance.fingerprint.fingerprint import Fingerprint, Limits, refuse
 
 _HEAD_BYTES = 4096
-_FORMATS = (_edf, _waveform)
 
 
 def recognizes(head: bytes) -> bool:
@@ -24,7 +23,7 @@ def recognizes(head: bytes) -> bool:
     >>> recognizes(b"not a signal")
     False
     """
-    return any(each.recognizes(head) for each in (*_FORMATS, _wfdb))
+    return _edf.recognizes(head) or _waveform.recognizes(head) or _wfdb.recognizes(head)
 
 
 def fingerprint(source: Source | Mapping[str, Source], limits: Limits | None = None) -> Fingerprint:
@@ -48,9 +47,10 @@ def fingerprint(source: Source | Mapping[str, Source], limits: Limits | None = N
         return _record(source, limits)
     with opened(source, limits) as stream:
         head = stream.peek(_HEAD_BYTES)
-        for each in _FORMATS:
-            if each.recognizes(head):
-                return each.read(stream, limits)
+        if _edf.recognizes(head):
+            return _edf.read(stream, limits)
+        if _waveform.recognizes(head):
+            return _waveform.read(stream, limits)
         if not _wfdb.recognizes(head):
             remedy = "give an EDF, BDF or DICOM file, or the header of a WFDB record"
             raise refuse("unsupported.format", "a signal in a known format", "another file", remedy)
