@@ -10,8 +10,8 @@ from titer.provenance.fingerprint.fingerprint import Limits, refuse, within
 
 _MAGIC = b"\x1f\x8b"
 _PIECE = 1 << 16
-# Below this size a high ratio is no bomb but an empty volume.
-_SMALL = 1 << 20
+# Below this size a high ratio is no bomb: the mask of a small lesion in a large scan is nearly empty.
+_SMALL = 1 << 28
 
 
 def is_gzip(head: bytes) -> bool:

@@ -82,14 +82,16 @@ class _Text:
 
     def more(self) -> bool:
         """Whether anything but line breaks is left."""
-        self._at = len(self._held) - len(self._held[self._at :].lstrip(b"\r\n"))
-        while self._at == len(self._held):
-            self._held, self._at = next(self._pieces, b"").lstrip(b"\r\n"), 0
-            if not self._held and not self._grow():
+        while True:
+            while self._held[self._at : self._at + 1] in (b"\r", b"\n"):
+                self._at += 1
+            if self._at < len(self._held):
+                return True
+            if not self._grow():
                 return False
-        return True
 
     def take(self, count: int) -> bytes:
+        """Exactly so many bytes."""
         while len(self._held) - self._at < count:
             if not self._grow():
                 raise _cut()
@@ -97,6 +99,9 @@ class _Text:
         return self._held[self._at - count : self._at]
 
     def until(self, terminator: bytes) -> bytes:
+        """What stands before the next separator; line breaks in front say nothing, even where they separate."""
+        if not self.more():
+            raise _cut()
         start = self._at
         while (end := self._held.find(terminator, start)) < 0:
             start = len(self._held) - self._at
@@ -131,7 +136,6 @@ class _Separators:
 
     def segment(self, body: bytes, limits: Limits) -> Segment:
         """One segment from what stands before its terminator."""
-        body = body.lstrip(b"\r\n")
         if any(each in body for each in self._forbidden):
             raise malformed("character", "no control characters in values", "one of 0x1C to 0x1F")
         body = body.translate(self._table)

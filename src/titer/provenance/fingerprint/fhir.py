@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from titer.provenance.fingerprint._canonical import decimal_text
-from titer.provenance.fingerprint._json import read, written
+from titer.provenance.fingerprint._json import Number, read, written
 from titer.provenance.fingerprint._stream import Source
 from titer.provenance.fingerprint.fingerprint import Digest, Fingerprint, Limits, digest, refuse
 
@@ -67,7 +67,8 @@ def _digest(name: str, value: Any, number: Callable[[str], str]) -> Digest:
 
 
 def _is_resource(value: dict[str, Any]) -> bool:
-    return isinstance(value.get("resourceType"), str)
+    name = value.get("resourceType")
+    return isinstance(name, str) and not isinstance(name, Number)
 
 
 def _content(value: Any, place: str, narratives: dict[str, Any]) -> Any:
