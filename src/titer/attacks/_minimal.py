@@ -83,6 +83,15 @@ def toward(
         values: how far each border is crossed; below 0 in front of it.
         slopes: [n, m, ...] of these values. start: in units of the scale. ends: as of `room`.
     """
+    moves, worth = reaches(problem, values, slopes, start, ends)
+    chosen = worth.argmax(dim=1)
+    return moves[torch.arange(len(moves)), chosen], chosen
+
+
+def reaches(
+    problem: Problem, values: Float[Tensor, "n m"], slopes: Tensor, start: Float[Tensor, "n d"], ends: Ends
+) -> tuple[Float[Tensor, "n m d"], Float[Tensor, "n m"]]:
+    """The smallest move to each of m linear borders, and what it is worth: the nearer the more."""
     tries = [
         onto(problem, values[:, way], tilt(problem, slopes[:, way]), start, ends) for way in range(values.shape[1])
     ]
@@ -91,9 +100,7 @@ def toward(
     # Where the box ends before any border, the one that comes nearest.
     met = reached >= 1
     worth = torch.where(met.any(dim=1, keepdim=True), torch.where(met, -distance, -torch.inf), reached)
-    chosen = worth.argmax(dim=1)
-    moves = torch.stack([each.move for each in tries], dim=1)
-    return moves[torch.arange(len(moves)), chosen], chosen
+    return torch.stack([each.move for each in tries], dim=1), worth
 
 
 def tighten(problem: Problem, best: Cheapest, questions: int) -> None:
