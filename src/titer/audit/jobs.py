@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import titer
 from titer.audit.limits import Radius
+from titer.audit.loans import Loans, Training, check_recipe, given_model, ledger_of, searching
 from titer.audit.operating import check_rule, rule_for
 from titer.audit.plan import Plan, Subject
 from titer.audit.run.job import Job
 from titer.audit.subject import Threatened, read_dataset, read_threats, recipe_of, settings_of, split_of, task_of
 from titer.cases.dataset import Dataset
 from titer.digest import digest, digest_code
-from titer.errors import ModelError, PlanError
+from titer.errors import PlanError
 from titer.models.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -81,11 +82,12 @@ def prepare(plan: Plan, root: Path | None, out: Path | None = None) -> Prepared:
         dataset = read_dataset(subject, root)
         _refuse_maps(dataset)
         # Opened once: every question to an endpoint counts.
-        who = recipe_of(subject) or _own_model(subject, dataset, out)
+        who = recipe_of(subject) or given_model(subject.model, subject, dataset, out)
         threatened = _threats(subject, dataset, who)
         datasets.append(dataset)
         threats.append(threatened)
-        for trial, wanted in _subject_jobs(plan, number, dataset, who, threatened, root, out):
+        loans = Loans.of(subject, dataset, threatened, out)
+        for trial, wanted in _subject_jobs(plan, number, dataset, who, threatened, loans, root, out):
             jobs |= {job.key: job for job in wanted}
             trials.append(trial)
     _check_labels(threats)
@@ -130,12 +132,7 @@ def _refuse_maps(dataset: Dataset) -> None:
 def _threats(subject: Subject, dataset: Dataset, who: Recipe | Model) -> tuple[Threatened, ...]:
     """The threats of a subject, checked against its model without training it."""
     if isinstance(who, Recipe):
-        if not who.fits(dataset):
-            raise ModelError(
-                f"data that {who.name} can learn ({', '.join(who.kinds)})",
-                f"{dataset.card.name}: {dataset.space.kind}, task {dataset.task}",
-                "choose another reference model or data set",
-            )
+        check_recipe(who, dataset)
         task = task_of(dataset, subject)
         check_rule(rule_for(subject, dataset, own=False), task, access="gradients", probabilities=False)
         return read_threats(subject, dataset, task, "gradients")
@@ -145,60 +142,22 @@ def _threats(subject: Subject, dataset: Dataset, who: Recipe | Model) -> tuple[T
     return read_threats(subject, dataset, who.task, who.access)
 
 
-def ledger_of(subject: Subject, out: Path | None) -> Path | None:
-    """The file in which queries of a subject's endpoint are counted; None where there is no budget to keep.
-
-    Subjects that ask the same address share it.
-    """
-    address = subject.model.get("url")
-    if address is None or subject.model.get("max_queries") is None or out is None:
-        return None
-    return out / "queries" / digest(str(address))[:16]
-
-
-def _own_model(subject: Subject, dataset: Dataset, out: Path | None) -> Model:
-    from titer.atomic import made_folder
-    from titer.audit.subject import OBJECTS
-    from titer.models.averaged import FEW, steadied
-    from titer.models.load import load_model
-
-    held = subject.model.get("object")
-    ledger = ledger_of(subject, out)
-    if ledger is not None:
-        made_folder(ledger.parent)
-    model = (
-        OBJECTS[held]
-        if held is not None
-        else load_model(subject.model, dataset, tolerance=subject.tolerance, ledger=ledger)
-    )
-    if model.space.shape != dataset.space.shape:
-        raise ModelError(
-            f"a model for cases of shape {list(dataset.space.shape)}",
-            f"{model.name} for {list(model.space.shape)}",
-            "resize the cases (data.options) or choose the right model",
-        )
-    steady = steadied(model, dataset.cases.inputs[:FEW])
-    steady.predict(dataset.cases.inputs[:2])
-    return steady
-
-
 def _subject_jobs(
     plan: Plan,
     number: int,
     dataset: Dataset,
     who: Recipe | Model,
     threats: tuple[Threatened, ...],
+    loans: Loans,
     root: Path | None,
     out: Path | None,
 ) -> Iterator[tuple[Trial, list[Job]]]:
     from titer.attacks.engine import run as engine
     from titer.audit import work
-    from titer.models.checkpoint import from_bytes
     from titer.models.load import load_model
-    from titer.models.training import train, training_key
 
     subject = plan.subjects[number]
-    here, ledger = isinstance(who, Recipe), ledger_of(subject, out)
+    here, ledger = isinstance(who, Recipe), ledger_of(subject.model, out)
     for seed in plan.seeds:
         checked = split_of(subject, dataset, seed, here)
         shared = {
@@ -211,10 +170,9 @@ def _subject_jobs(
         base = [dataset.digest, checked.split.digest, seed]
         before: list[Job] = []
         if isinstance(who, Recipe):
-            identity = training_key(who, dataset, checked.split, seed=seed, epochs=subject.model.get("epochs"))
-            made_by = digest_code(type(who), train, from_bytes, work.clean)
-            key = digest(["train", _VERSION, identity, subject.tolerance, made_by])
-            before.append(Job(key, "titer.audit.work:train", shared, (), f"{subject.name}: train, trial {seed}"))
+            training = Training(who, dataset, checked.split, subject, subject.model.get("epochs"), seed)
+            identity, made_by = training.identity, training.made_by
+            before.append(training.job(shared, f"{subject.name}: train, trial {seed}"))
         else:
             inside = getattr(who, "inner", who)
             identity, made_by = who.digest, digest_code(type(who), type(inside), load_model, work.clean)
@@ -233,16 +191,20 @@ def _subject_jobs(
                         part, rows = work.pool_of(search, dataset, checked.split, seed, here)
                         rules += [part, rows.tolist()]
                     # What is drawn follows from the settings alone: other code draws the same, under another key.
+                    borrowed = loans.of_attack(search, checked.split, seed, who, shared)
                     draws = digest(["attack", question, rules, settings_of(search)])
-                    key = digest(
-                        [_VERSION, draws, asked, digest_code(type(search), type(threat.change), engine, work.attack)]
-                    )
-                    payload = {
+                    code = digest_code(*searching(search), type(threat.change), engine, work.attack)
+                    key = digest([_VERSION, draws, asked, code, *(loan.name for loan in borrowed)])
+                    payload: dict[str, Any] = {
                         **source, "clean": asked, "draws": draws, "threat": place, "radius": step, "attack": name,
                     }  # fmt: skip
+                    if borrowed:
+                        payload["surrogates"] = [loan.payload for loan in borrowed]
+                    taught = [loan.job for loan in borrowed if loan.job is not None]
                     label = f"{subject.name}: {name} at {radius.label}, trial {seed}"
-                    job = Job(key, "titer.audit.work:attack", payload, (*trained, asked), label)
-                    yield Trial(number, place, step, name, seed, asked, key), [*before, job]
+                    after = (*trained, asked, *(job.key for job in taught))
+                    job = Job(key, "titer.audit.work:attack", payload, after, label)
+                    yield Trial(number, place, step, name, seed, asked, key), [*before, *taught, job]
 
 
 def only(prepared: Prepared, wanted: str) -> Prepared:

@@ -34,12 +34,13 @@ class SplitSpec(Part):
     by: Literal["patient", "official"] | None = Field(
         None,
         description="Split by patient, or as the source fixed it. Left out: by patient for models trained here; for a "
-        "model of yours the source's parts where it fixes any, of which the train part is never used.",
+        "model of yours the source's parts where it fixes any, of which surrogates alone may use the train part.",
     )
     fractions: tuple[float, float, float] | None = Field(
         None,
-        description="Shares of train, validation and test; 50/25/25 for models trained here, otherwise 0/50/50, "
-        "or 0/0/100 where no threshold has to be fixed and no attack learns; given, they mean a split by patient.",
+        description="Shares of train, validation and test; 50/25/25 where a model or a surrogate is trained here, "
+        "otherwise 0/50/50, or 0/0/100 where no threshold has to be fixed and no attack learns; given, they mean a "
+        "split by patient.",
     )
     near_duplicates: Literal["refuse", "drop", "report"] = Field(
         "refuse", description="What happens to near-identical cases on both sides of the split."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
@@ -16,7 +16,7 @@ from titer.cases.dataset import Dataset
 from titer.digest import digest
 from titer.errors import DataError, PlanError, TiterError, did_you_mean
 from titer.faults import expectation, worst
-from titer.models.adapters.spec import read_reference
+from titer.models.adapters.spec import check_model, read_reference
 from titer.registry import ATTACKS, CHANGES, MODELS
 
 if TYPE_CHECKING:
@@ -118,9 +118,14 @@ def _read(where: str, root: Path | None, options: str) -> Dataset:
 
 def recipe_of(subject: Subject) -> Recipe | None:
     """The reference model that a subject trains, or None for a model of the user's."""
-    if subject.model.get("zoo") is None:
+    return recipe_in(subject.model)
+
+
+def recipe_in(model: Mapping[str, Any]) -> Recipe | None:
+    """The reference model that a plan's words on a model name; None where they name one that is there already."""
+    if model.get("zoo") is None:
         return None
-    said = read_reference(subject.model)
+    said = read_reference(model)
     made: Recipe = build(MODELS.find(said.zoo), said.options, "model.options")
     return made
 
@@ -181,13 +186,49 @@ def read_attacks(raw: tuple[str | dict[str, Any], ...]) -> tuple[tuple[str, Atta
         name, label = settings.pop("name", None), settings.pop("as", "")
         if not isinstance(name, str):
             raise PlanError("an attack with a 'name'", repr(each), "write for example {name: pgd, steps: 40}")
-        made.append((_label(label, name), build(ATTACKS.find(name), settings, f"attack {name}")))
+        made.append((_label(label, name), _attack(name, settings)))
     _refuse_repeats(made)
     labels = [label or _telling(attack, [other for said, other in made if not said]) for label, attack in made]
     twice = next((label for place, label in enumerate(labels) if label in labels[:place]), None)
     if twice is not None:
         raise PlanError("a label of its own for every attack", f"{twice!r} twice", "correct 'as'")
     return tuple(zip(labels, (attack for _, attack in made), strict=True))
+
+
+def _attack(name: str, settings: Mapping[str, Any]) -> Attack:
+    """An attack; one that it runs itself, and models that it works on, are written as a plan writes its own."""
+    from titer.attacks.attack import Attack
+
+    kind = ATTACKS.find(name)
+    declared = get_type_hints(kind)
+    plain = dict(settings)
+    for key, value in settings.items():
+        if declared.get(key) is Attack:
+            ((_, plain[key]),) = read_attacks((value,))
+    if kind.borrows:
+        raw = settings.get("surrogates", ())
+        if not isinstance(raw, (list, tuple)):
+            raise PlanError(f"a list of 'surrogates' of {name}", repr(raw), "write for example surrogates: [t_cnn]")
+        plain["surrogates"] = tuple(model_words(each) for each in raw)
+    made: Attack = build(kind, plain, f"attack {name}")
+    return made
+
+
+def model_words(raw: Any) -> dict[str, Any]:
+    """What a plan says of a model, as `model:` says it; a reference model or a file may stand there by its name.
+
+    >>> model_words("t-cnn"), model_words("models/chest.onnx")
+    ({'zoo': 't_cnn'}, {'path': 'models/chest.onnx'})
+    """
+    if isinstance(raw, str):
+        name = raw.replace("-", "_").lower()
+        raw = {"zoo" if name in MODELS.names() else "path": name if name in MODELS.names() else raw}
+    if not isinstance(raw, Mapping):
+        raise PlanError(
+            "the name of a model or what 'model' would say of it", repr(raw), "write for example surrogates: [t_cnn]"
+        )
+    check_model(raw)
+    return dict(raw)
 
 
 def _label(label: Any, name: str) -> str:
@@ -326,20 +367,32 @@ def split_of(subject: Subject, dataset: Dataset, seed: int, plan_trained: bool) 
                 "write 'threshold: default' or a number, or split: {by: patient} if the model never saw these cases",
             )
     else:
-        halved = needed or any(_learn(raw) for raw in (subject.attacks, *(each.attacks for each in subject.threats)))
-        usual = (0.5, 0.25, 0.25) if plan_trained else (0.0, 0.5, 0.5) if halved else (0.0, 0.0, 1.0)
+        attacks = attacks_in(subject)
+        halved = needed or any(attack.learns for attack in attacks)
+        trains = plan_trained or any("zoo" in each for attack in attacks for each in surrogates_of(attack))
+        usual = (0.5, 0.25, 0.25) if trains else (0.0, 0.5, 0.5) if halved else (0.0, 0.0, 1.0)
         parts = split(dataset, seed=seed, fractions=spec.fractions or usual, by=spec.by or "patient")
     return check_leakage(dataset, parts, near_duplicates=spec.near_duplicates)
 
 
-def _learn(raw: tuple[str | dict[str, Any], ...] | None) -> bool:
-    """Whether one of these attacks learns, and so needs cases that are not attacked."""
-    return raw is not None and any(attack.learns for _, attack in read_attacks(raw))
+def attacks_in(subject: Subject) -> list[Attack]:
+    """All attacks that a subject names, for all threats or for one."""
+    lists = (subject.attacks, *(each.attacks for each in subject.threats))
+    return [attack for raw in lists if raw is not None for _, attack in read_attacks(raw)]
+
+
+def surrogates_of(attack: Attack) -> tuple[dict[str, Any], ...]:
+    """What a plan says of each model that an attack works on; nothing for most attacks."""
+    return tuple(getattr(attack, "surrogates")) if attack.borrows else ()  # noqa: B009 - only some have them
 
 
 def settings_of(attack: Attack) -> dict[str, Any]:
-    """Every setting of an attack or change, defaults included."""
-    return {"name": attack.name, **asdict(attack)}  # type: ignore[call-overload]
+    """Every setting of an attack or change, defaults included; an attack among them with its name."""
+    from titer.attacks.attack import Attack
+
+    values = {field.name: getattr(attack, field.name) for field in fields(attack)}  # type: ignore[arg-type]
+    inner = {name: settings_of(value) for name, value in values.items() if isinstance(value, Attack)}
+    return {"name": attack.name, **asdict(attack), **inner}  # type: ignore[call-overload]
 
 
 def _called(model: Mapping[str, Any]) -> str:
@@ -365,4 +418,24 @@ def renamed(plan: Plan) -> Plan:
             raise PlanError("a name for each subject", name, "give each subject its own 'name'")
         seen.add(name)
         subjects.append(each.model_copy(update={"name": name}))
-    return plan.model_copy(update={"subjects": tuple(subjects)})
+    named = {each.name: {**each.model, "name": each.name} for each in subjects}
+    return plan.model_copy(update={"subjects": tuple(_borrowing(each, named) for each in subjects)})
+
+
+def _borrowing(subject: Subject, named: Mapping[str, dict[str, Any]]) -> Subject:
+    """The subject with what the plan says of its models in place of their names among the surrogates."""
+
+    def told(raw: tuple[str | dict[str, Any], ...] | None) -> Any:
+        if raw is None:
+            return None
+        return tuple(_told(each, named) if isinstance(each, dict) else each for each in raw)
+
+    threats = tuple(each.model_copy(update={"attacks": told(each.attacks)}) for each in subject.threats)
+    return subject.model_copy(update={"attacks": told(subject.attacks), "threats": threats})
+
+
+def _told(attack: dict[str, Any], named: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    models = attack.get("surrogates")
+    if not isinstance(models, (list, tuple)):
+        return attack
+    return {**attack, "surrogates": [named.get(each, each) if isinstance(each, str) else each for each in models]}

@@ -15,7 +15,7 @@ import numpy as np
 
 from titer.audit.operating import fix, rule_for
 from titer.audit.plan import MOST_PICTURES, Subject
-from titer.audit.subject import OBJECTS, read_dataset, read_threats, recipe_of, split_of, task_of
+from titer.audit.subject import OBJECTS, read_dataset, read_threats, recipe_in, recipe_of, split_of, task_of
 from titer.audit.table import Table
 from titer.cases.splits import thinned
 from titer.errors import DataError, PlanError
@@ -37,15 +37,16 @@ def train(payload: Payload, _inputs: Inputs) -> bytes:
     from titer.models.training import train as fit
 
     subject, dataset = _opened(payload)
-    recipe = recipe_of(subject)
+    said = payload.get("model", subject.model)
+    recipe = recipe_in(said)
     if recipe is None:
-        raise PlanError("a reference model to train", str(subject.model), "give 'zoo' in the plan")
+        raise PlanError("a reference model to train", str(said), "give 'zoo' in the plan")
     model = fit(
         recipe,
         dataset,
         _split(payload).split,
-        seed=int(payload["seed"]),
-        epochs=subject.model.get("epochs"),
+        seed=int(payload.get("fit", payload["seed"])),
+        epochs=said.get("epochs"),
         progress=lambda epoch: progress(epoch.number, epoch.most),
         task=task_of(dataset, subject),
     )
@@ -106,6 +107,8 @@ def attack(payload: Payload, inputs: Inputs) -> bytes:
     cases = dataset.cases.take(before["row"])
     choices = choices_table(dataset.synonyms, len(dataset.space.vocabulary)) if dataset.synonyms else None
     facts: dict[str, Any] = {}
+    if search.borrows:
+        search = search.lent([_surrogate(each, payload, inputs) for each in payload["surrogates"]])
     if search.learns:
         part, rows = pool_of(search, dataset, _split(payload).split, int(payload["seed"]), bool(payload.get("train")))
         rules, learned_from = threat.model_at(radius, model.access), dataset.cases.take(rows)
@@ -188,28 +191,44 @@ def _split_cached(subject: str, root: str | None, digest: str, seed: int) -> Any
 
 
 def _model(payload: Payload, inputs: Inputs) -> Model:
-    from titer.models.averaged import FEW, steadied
-
     subject, dataset = _opened(payload)
     if payload.get("train"):
-        from titer.models.checkpoint import from_bytes
+        return _trained(inputs[payload["train"]], subject.name, task_of(dataset, subject))
+    return _given(subject.model, subject, dataset, payload.get("ledger"))
 
-        trained: Model = from_bytes(inputs[payload["train"]])
-        return _renamed(trained, subject, task_of(dataset, subject))
-    held = subject.model.get("object")
+
+def _surrogate(loan: Payload, payload: Payload, inputs: Inputs) -> Model:
+    """A model that an attack works on; one that was trained here has its operating point fixed as the target has."""
+    subject, dataset = _opened(payload)
+    said = loan["model"]
+    if not loan.get("train"):
+        return _given(said, subject, dataset, loan.get("ledger"))
+    task = task_of(dataset, subject)
+    model = _trained(inputs[loan["train"]], str(said.get("name") or said["zoo"]), task)
+    rule = rule_for(subject, dataset, own=False)
+    if rule.needs_cases:
+        model.task = fix(rule, model, dataset, np.asarray(_split(payload).split.validation))[0]
+    return model
+
+
+def _trained(data: bytes, name: str, task: Task) -> Model:
+    from titer.models.checkpoint import from_bytes
+
+    model: Model = from_bytes(data)
+    model.name, model.task = name, task
+    return model
+
+
+def _given(said: Mapping[str, Any], subject: Subject, dataset: Dataset, ledger: str | None) -> Model:
+    from titer.models.averaged import FEW, steadied
+
+    held = said.get("object")
     if held is not None:
         return steadied(OBJECTS[held], dataset.cases.inputs[:FEW])
     from titer.models.load import load_model
 
-    ledger = None if payload.get("ledger") is None else Path(payload["ledger"])
-    loaded = load_model(subject.model, dataset, tolerance=subject.tolerance, ledger=ledger)
-    return steadied(loaded, dataset.cases.inputs[:FEW])
-
-
-def _renamed(model: Model, subject: Subject, task: Task) -> Model:
-    model.name = subject.name
-    model.task = task
-    return model
+    counted = None if ledger is None else Path(ledger)
+    return steadied(load_model(said, dataset, tolerance=subject.tolerance, ledger=counted), dataset.cases.inputs[:FEW])
 
 
 def _counts(dataset: Dataset, parts: Any) -> list[dict[str, Any]]:
