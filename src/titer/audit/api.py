@@ -114,14 +114,14 @@ def _mapping(plan: str | Path | Mapping[str, Any]) -> dict[str, Any]:
 
 def _proposed(model: Mapping[str, Any], dataset: Dataset, tolerance: float | None) -> dict[str, Any]:
     """What `titer init` would propose for this model and data, under a title that says so."""
-    from titer.audit.propose import proposed
+    from titer.audit.propose import proposed, tolerated
     from titer.audit.propose import tolerance as usual
     from titer.audit.subject import OBJECTS
     from titer.models.load import load_model
 
     if "zoo" in model:
         return proposed(dataset, "gradients", own=False)
-    if dataset.task == "regression" and tolerance is None:
+    if tolerated(dataset) and tolerance is None:
         tolerance = usual(dataset)
     opened = OBJECTS[model["object"]] if "object" in model else load_model(model, dataset, tolerance=tolerance)
     return proposed(dataset, opened.access, own=True)

@@ -80,7 +80,6 @@ def prepare(plan: Plan, root: Path | None, out: Path | None = None) -> Prepared:
     trials: list[Trial] = []
     for number, subject in enumerate(plan.subjects):
         dataset = read_dataset(subject, root)
-        _refuse_maps(dataset)
         # Opened once: every question to an endpoint counts.
         who = recipe_of(subject) or given_model(subject.model, subject, dataset, out)
         threatened = _threats(subject, dataset, who)
@@ -117,16 +116,6 @@ def _check_cells(prepared: Prepared) -> None:
         name = cell_name(prepared, trial)
         if places.setdefault(name, here) != here:
             raise PlanError("a name of its own for every cell", f"{name} twice", "rename a model or a label ('as')")
-
-
-def _refuse_maps(dataset: Dataset) -> None:
-    if dataset.task == "segmentation":
-        raise PlanError(
-            "a task with one decision per case, which is what reports are about",
-            f"{dataset.card.name}: segmentation",
-            "attack maps in Python: titer.attacks.engine.run(attack, model, cases, threat, seed=...), whose outcome "
-            "gives Dice through model.task.agreement",
-        )
 
 
 def _threats(subject: Subject, dataset: Dataset, who: Recipe | Model) -> tuple[Threatened, ...]:

@@ -123,7 +123,11 @@ class Subject(Part):
         "{specificity: 0.95}, {percentile: 95} of normals. Left out: default for a model of yours, youden for "
         "two-sided models trained here, {percentile: 95} for anomalies.",
     )
-    tolerance: float | None = Field(None, gt=0, description="Regression: an error above this is wrong.")
+    tolerance: float | None = Field(
+        None,
+        gt=0,
+        description="Regression: an error above this is wrong. Segmentation: a map whose Dice is below this is wrong.",
+    )
     costs: CostSpec = Field(default_factory=CostSpec)
 
     @field_validator("model", mode="after")

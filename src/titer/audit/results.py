@@ -11,6 +11,7 @@ import numpy as np
 
 from titer.audit.jobs import Prepared, Trial
 from titer.audit.limits import Radius
+from titer.audit.maps import as_tabled
 from titer.audit.table import Array, Table
 from titer.models.task import Task
 
@@ -58,7 +59,7 @@ class Measured:
     def sick(self) -> Array | None:
         """Whether each case is diseased; None where the task knows no disease."""
         task = self.task
-        if task.kind in ("regression", "multilabel") or (
+        if task.kind in ("regression", "multilabel", "segmentation") or (
             task.kind == "classes" and not task.positive and not task.two_sided
         ):
             return None
@@ -166,8 +167,7 @@ def _cell(prepared: Prepared, name: str, trials: list[Measured]) -> CellResults:
 def _task(before: Table) -> Task:
     """What the model of a trial decides, with the operating point that was fixed for it."""
     facts: dict[str, Any] = dict(before.facts)
-    said = facts["task"]
-    task = Task(said["kind"], tuple(said["classes"]), tuple(said["positive"]), tolerance=said["tolerance"])
+    task = as_tabled(facts["task"])
     threshold = facts["threshold"]
     if task.two_sided or task.kind == "multilabel":
         return task.at(tuple(threshold) if isinstance(threshold, list) else float(threshold))

@@ -340,6 +340,8 @@ def task_of(dataset: Dataset, subject: Subject) -> Task:
     tolerance = subject.tolerance
     if dataset.task == "regression" and tolerance is None:
         raise PlanError("a 'tolerance' for a regression", "none", f"say which error in {dataset.classes[0]} is wrong")
+    if dataset.task == "segmentation" and tolerance is None:
+        raise PlanError("a 'tolerance' for a segmentation", "none", "say which Dice is the least that is still right")
     return Task(dataset.task, dataset.classes, dataset.positive, tolerance=tolerance)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from titer.audit import maps
 from titer.audit.operating import fix, rule_for
 from titer.audit.plan import MOST_PICTURES, Subject
 from titer.audit.subject import OBJECTS, read_dataset, read_threats, recipe_in, recipe_of, split_of, task_of
@@ -66,9 +67,11 @@ def clean(payload: Payload, inputs: Inputs) -> bytes:
     columns: dict[str, Any] = {
         "row": rows,
         "patient": cases.patients,
-        "target": cases.targets,
-        "scores": model.predict(cases.inputs),
+        "target": maps.marked(dataset, rows),
+        **maps.columns(model.task, model.predict(cases.inputs), cases.targets),
     }
+    if task.kind == "segmentation":
+        columns["constant"] = maps.constant(task, cases.targets)
     columns |= {f"group:{name}": values.astype(str) for name, values in cases.groups.items()}
     facts = {
         "task": {
@@ -76,6 +79,7 @@ def clean(payload: Payload, inputs: Inputs) -> bytes:
             "classes": list(task.classes),
             "positive": list(task.positive),
             "tolerance": task.tolerance,
+            "measure": task.measure,
         },
         "threshold": task.threshold,
         "threshold_source": sentence,
@@ -129,19 +133,23 @@ def attack(payload: Payload, inputs: Inputs) -> bytes:
         choices=choices,
         progress=tell,
     )
+    shown = _shown(outcome, model, cases, MOST_PICTURES)
     columns: dict[str, Any] = {
         "row": before["row"],
         "fooled": outcome.fooled,
-        "clean_scores": outcome.clean_scores,
-        "scores": outcome.scores,
+        **maps.columns(model.task, outcome.clean_scores, cases.targets, "clean_"),
+        **maps.columns(model.task, outcome.scores, cases.targets),
         "cost": outcome.cost,
         "queries": outcome.queries,
         "passes": outcome.passes,
         "flat": outcome.flat,
         "broken": outcome.broken,
         "violated": outcome.violated,
-        "picture": _pictures(outcome, model, cases, MOST_PICTURES),
+        "picture": _pictures(outcome, shown),
     }
+    if model.task.kind == "segmentation":
+        columns["map_clean"] = maps.shown(model.task, outcome.clean_scores, shown)
+        columns["map"] = maps.shown(model.task, outcome.scores, shown)
     facts |= {"dtype": outcome.perturbed.dtype.str, "shape": list(outcome.perturbed.shape[1:])}
     return Table(columns, facts).to_bytes()
 
@@ -240,6 +248,9 @@ def _counts(dataset: Dataset, parts: Any) -> list[dict[str, Any]]:
         per_class = {}
         if dataset.task in ("classes", "binary", "anomaly"):
             per_class = {names[k]: int((targets == k).sum()) for k in range(len(names))}
+        elif dataset.task == "segmentation":
+            flat = targets.reshape(len(targets), int(np.prod(targets.shape[1:])))
+            per_class = {name: int((flat == k).any(axis=1).sum()) for k, name in enumerate(names) if k}
         elif dataset.task == "multilabel":
             per_class = {name: int(targets[:, k].sum()) for k, name in enumerate(names)}
         people = len(np.unique(dataset.cases.patients[rows]))
@@ -247,10 +258,14 @@ def _counts(dataset: Dataset, parts: Any) -> list[dict[str, Any]]:
     return counts
 
 
-def _pictures(outcome: Any, model: Model, cases: Any, most: int) -> Any:
-    """The first cases that were right before and fooled after, as raw bytes; None for all others."""
+def _shown(outcome: Any, model: Model, cases: Any, most: int) -> Any:
+    """Rows of the first cases that were right before and fooled after."""
+    return np.flatnonzero(model.task.correct(outcome.clean_scores, cases.targets) & outcome.fooled)[:most]
+
+
+def _pictures(outcome: Any, rows: Any) -> Any:
+    """Some attacked cases as raw bytes; None for all others."""
     pictures = np.empty(len(outcome), dtype=object)
-    right = model.task.correct(outcome.clean_scores, cases.targets)
-    for row in np.flatnonzero(right & outcome.fooled)[:most]:
+    for row in rows:
         pictures[row] = np.ascontiguousarray(outcome.perturbed[row]).tobytes()
     return pictures

@@ -46,6 +46,7 @@ def models(results: Results) -> tuple[s.ModelCard, ...]:
                 family=recipe.family if recipe is not None else "as given",
                 task=s.Task(
                     kind="classification" if task.kind in ("classes", "binary") else task.kind,
+                    measure=task.measure if task.kind == "segmentation" else "",
                     classes=() if task.kind == "regression" else task.classes,
                     positive_classes=tuple(task.classes[k] for k in task.positive),
                     threshold=float(task.threshold) if isinstance(task.threshold, (int, float)) else None,

@@ -98,6 +98,8 @@ def _main_measure(measured: Measured, when: str) -> float:
     if measured.task.kind == "regression":
         errors = measured.task.decide(table["scores"]) - measured.targets
         return float((errors**2).mean() ** 0.5)
+    if measured.task.kind == "segmentation":
+        return float(table["dice"].mean())
     right = measured.right_before if when == "before" else measured.right_after
     return float(right.mean())
 

@@ -22,7 +22,7 @@ from titer.audit.report.schema.text import Summary
 class Draft(Block):
     """Everything a report holds except its summary, which is written from these facts."""
 
-    schema_version: Literal["1.0"] = Field(default=SCHEMA_VERSION, description="Version of this format.")
+    schema_version: Literal["1.0", "1.1"] = Field(default=SCHEMA_VERSION, description="Version of this format.")
     identity: Identity = Field(description="Which audit this is.")
     models: tuple[ModelCard, ...] = Field(min_length=1, description="Models under audit.")
     datasets: tuple[DataCard, ...] = Field(min_length=1, description="Data they were examined on.")
