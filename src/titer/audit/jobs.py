@@ -161,7 +161,7 @@ def _subject_jobs(
         if isinstance(who, Recipe):
             training = Training(who, dataset, checked.split, subject, subject.model.get("epochs"), seed)
             identity, made_by = training.identity, training.made_by
-            before.append(training.job(shared, f"{subject.name}: train, trial {seed}"))
+            before.append(training.job(shared, f"{subject.name}: train, trial {seed}", _VERSION))
         else:
             inside = getattr(who, "inner", who)
             identity, made_by = who.digest, digest_code(type(who), type(inside), load_model, work.clean)
@@ -180,7 +180,7 @@ def _subject_jobs(
                         part, rows = work.pool_of(search, dataset, checked.split, seed, here)
                         rules += [part, rows.tolist()]
                     # What is drawn follows from the settings alone: other code draws the same, under another key.
-                    borrowed = loans.of_attack(search, checked.split, seed, who, shared)
+                    borrowed = loans.of_attack(search, checked.split, seed, who, shared, _VERSION)
                     draws = digest(["attack", question, rules, settings_of(search)])
                     code = digest_code(*searching(search), type(threat.change), engine, work.attack)
                     key = digest([_VERSION, draws, asked, code, *(loan.name for loan in borrowed)])

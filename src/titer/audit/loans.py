@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import titer
 from titer.audit.plan import Subject
 from titer.audit.run.job import Job
 from titer.audit.subject import OBJECTS, Threatened, recipe_in, surrogates_of
@@ -54,9 +53,9 @@ class Training:
 
         return digest_code(type(self.recipe), train, from_bytes, work.clean)
 
-    def job(self, payload: Mapping[str, Any], label: str) -> Job:
-        """The job that does it; equal trainings are one job, whoever needs them."""
-        key = digest(["train", titer.__version__, self.identity, self.subject.tolerance, self.made_by])
+    def job(self, payload: Mapping[str, Any], label: str, version: str) -> Job:
+        """The job that does it; equal trainings of one version of Titer are one job, whoever needs them."""
+        key = digest(["train", version, self.identity, self.subject.tolerance, self.made_by])
         return Job(key, "titer.audit.work:train", payload, (), label)
 
 
@@ -101,12 +100,13 @@ class Loans:
         return cls(subject, dataset, known, out)
 
     def of_attack(
-        self, attack: Attack, rows: Any, seed: int, target: Recipe | Model, payload: Mapping[str, Any]
+        self, attack: Attack, rows: Any, seed: int, target: Recipe | Model, payload: Mapping[str, Any], version: str
     ) -> tuple[Loan, ...]:
         """What one attack is lent in one trial.
 
         Arguments
-            rows, seed: split and seed of the trial. target: what it attacks. payload: of the trial's jobs.
+            rows, seed: split and seed of the trial. target: what it attacks. payload, version: of the
+                trial's jobs.
         """
         taken, loans = [target.name] if isinstance(target, Recipe) else [], []
         for said in surrogates_of(attack):
@@ -122,7 +122,7 @@ class Loans:
             other = int(digest(["surrogate", seed, again])[:8], 16) if again else seed
             training = Training(who, self.dataset, rows, self.subject, said.get("epochs"), other)
             about = f"{said.get('name') or who.name}: train for {self.subject.name}, trial {seed}"
-            job = training.job({**payload, "model": said, "fit": other}, about)
+            job = training.job({**payload, "model": said, "fit": other}, about, version)
             # How its threshold is fixed is part of the attack's question already.
             loans.append(Loan(digest(["trained", job.key]), {"model": said, "train": job.key}, job))
         return tuple(loans)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
@@ -33,7 +33,11 @@ OBJECTS: dict[str, Any] = {}
 
 @dataclass(frozen=True, eq=False)
 class Threatened:
-    """One threat of a subject: its change, radii in growing order, and the attacks that search it."""
+    """One threat of a subject: its change, radii in growing order, and the attacks that search it.
+
+    Arguments
+        mark: tells it from another threat of the subject whose settings read the same in a name.
+    """
 
     spec: ThreatSpec
     change: Change
@@ -41,6 +45,7 @@ class Threatened:
     main: Radius
     attacks: tuple[Attack, ...]
     labels: tuple[str, ...] = ()
+    mark: str = ""
 
     def __post_init__(self) -> None:
         if not self.labels:
@@ -60,8 +65,15 @@ class Threatened:
             spec.where if spec.where != "all" else "",
             "" if spec.knowledge is None else f"seeing-{spec.knowledge}",
             "" if spec.queries is None else f"{spec.queries}-queries",
+            self.mark,
         ]
         return "-".join(filter(None, map(str, parts)))
+
+    @property
+    def rules(self) -> list[Any]:
+        """All that makes it another threat than others, but for its limits and attacks."""
+        spec = self.spec
+        return [spec.change, settings_of(self.change), spec.goal, spec.target, spec.where, spec.knowledge, spec.queries]
 
     def attack(self, label: str) -> Attack:
         """The attack that reports call so."""
@@ -311,14 +323,23 @@ def read_threats(subject: Subject, dataset: Dataset, task: Task, access: Access)
         made.model_at(main, access).check(dataset.space, task)
         threats.append(made)
     _all_used(subject, used, access)
-    ids = [threat.id for threat in threats]
-    if len(set(ids)) != len(ids):
+    return _told_apart(threats)
+
+
+def _told_apart(threats: list[Threatened]) -> tuple[Threatened, ...]:
+    """The threats with identifiers of their own: names lose signs and capitals, so that two may read the same."""
+    rules = [digest(threat.rules) for threat in threats]
+    if len(set(rules)) != len(rules):
         raise PlanError(
             "threats that differ in change, its settings, goal, knowledge, queries or 'where'",
-            ", ".join(ids),
+            ", ".join(threat.id for threat in threats),
             "put their limits into one threat",
         )
-    return tuple(threats)
+    ids = [threat.id.casefold() for threat in threats]
+    return tuple(
+        replace(threat, mark=rule[:8]) if ids.count(name) > 1 else threat
+        for threat, name, rule in zip(threats, ids, rules, strict=True)
+    )
 
 
 def _all_used(subject: Subject, used: set[str], access: Access) -> None:
@@ -388,7 +409,7 @@ def surrogates_of(attack: Attack) -> tuple[dict[str, Any], ...]:
     return tuple(getattr(attack, "surrogates")) if attack.borrows else ()  # noqa: B009 - only some have them
 
 
-def settings_of(attack: Attack) -> dict[str, Any]:
+def settings_of(attack: Attack | Change) -> dict[str, Any]:
     """Every setting of an attack or change, defaults included; an attack among them with its name."""
     from titer.attacks.attack import Attack
 
