@@ -44,6 +44,17 @@ class Trial:
     key: str
 
 
+@dataclass(frozen=True)
+class RadiusTrial:
+    """The minimal radii of one threat with one seed, and the jobs that give them; see `Trial`."""
+
+    subject: int
+    threat: int
+    seed: int
+    clean: str
+    key: str
+
+
 @dataclass(frozen=True, eq=False)
 class Prepared:
     """A plan whose parts were all opened and found to fit.
@@ -51,7 +62,7 @@ class Prepared:
     Arguments
         plan: the plan, every subject named. root: folder of data sets.
         datasets, threats: per subject. jobs: all work, in an order that respects dependencies.
-        trials: what the jobs are for. part: whether it is a part of the plan, of which no report is made.
+        trials, radii: what the jobs are for. part: whether it is a part of the plan, of which no report is made.
     """
 
     plan: Plan
@@ -61,6 +72,7 @@ class Prepared:
     jobs: tuple[Job, ...]
     trials: tuple[Trial, ...]
     part: bool = False
+    radii: tuple[RadiusTrial, ...] = ()
 
     def subject(self, trial: Trial) -> Subject:
         return self.plan.subjects[trial.subject]
@@ -78,6 +90,7 @@ def prepare(plan: Plan, root: Path | None, out: Path | None = None) -> Prepared:
     datasets, threats = [], []
     jobs: dict[str, Job] = {}
     trials: list[Trial] = []
+    radii: list[RadiusTrial] = []
     for number, subject in enumerate(plan.subjects):
         dataset = read_dataset(subject, root)
         # Opened once: every question to an endpoint counts.
@@ -88,9 +101,14 @@ def prepare(plan: Plan, root: Path | None, out: Path | None = None) -> Prepared:
         loans = Loans.of(subject, dataset, threatened, out)
         for trial, wanted in _subject_jobs(plan, number, dataset, who, threatened, loans, root, out):
             jobs |= {job.key: job for job in wanted}
-            trials.append(trial)
+            if isinstance(trial, Trial):
+                trials.append(trial)
+            else:
+                radii.append(trial)
     _check_labels(threats)
-    prepared = Prepared(plan, root, tuple(datasets), tuple(threats), tuple(jobs.values()), tuple(trials))
+    prepared = Prepared(
+        plan, root, tuple(datasets), tuple(threats), tuple(jobs.values()), tuple(trials), radii=tuple(radii)
+    )
     _check_cells(prepared)
     return prepared
 
@@ -140,8 +158,9 @@ def _subject_jobs(
     loans: Loans,
     root: Path | None,
     out: Path | None,
-) -> Iterator[tuple[Trial, list[Job]]]:
+) -> Iterator[tuple[Trial | RadiusTrial, list[Job]]]:
     from titer.attacks.engine import run as engine
+    from titer.attacks.radius import minimal_radii
     from titer.audit import work
     from titer.models.load import load_model
 
@@ -174,8 +193,7 @@ def _subject_jobs(
         for place, threat in enumerate(threats):
             for step, radius in enumerate(threat.radii):
                 for name, search in threat.named():
-                    rules = [threat.spec.change, threat.change, threat.spec.goal, threat.spec.target]
-                    rules += [threat.spec.knowledge, threat.spec.queries, threat.spec.where, radius.value]
+                    rules = [*_asked_of(threat), radius.value]
                     if search.learns:
                         part, rows = work.pool_of(search, dataset, checked.split, seed, here)
                         rules += [part, rows.tolist()]
@@ -194,6 +212,27 @@ def _subject_jobs(
                     after = (*trained, asked, *(job.key for job in taught))
                     job = Job(key, "titer.audit.work:attack", payload, after, label)
                     yield Trial(number, place, step, name, seed, asked, key), [*before, *taught, job]
+            if threat.search is not None:
+                found = threat.search
+                wanted = [
+                    *_asked_of(threat),
+                    found.high.value,
+                    found.tolerance,
+                    settings_of(found.attack),
+                ]
+                draws = digest(["radii", question, wanted])
+                code = digest_code(type(found.attack), type(threat.change), minimal_radii, work.radii)
+                key = digest([_VERSION, draws, asked, code])
+                payload = {**source, "clean": asked, "draws": draws, "threat": place}
+                label = f"{subject.name}: minimal radii by {found.label}, trial {seed}"
+                job = Job(key, "titer.audit.work:radii", payload, (*trained, asked), label)
+                yield RadiusTrial(number, place, seed, asked, key), [*before, job]
+
+
+def _asked_of(threat: Threatened) -> list[Any]:
+    """What decides the answers of a threat, but for its limits and attacks."""
+    spec = threat.spec
+    return [spec.change, threat.change, spec.goal, spec.target, spec.knowledge, spec.queries, spec.where]
 
 
 def only(prepared: Prepared, wanted: str) -> Prepared:

@@ -66,6 +66,20 @@ class DataSpec(Part):
         return self
 
 
+class RadiiSpec(Part):
+    """The search for the smallest limit that each case falls at."""
+
+    attack: str | dict[str, Any] = Field(
+        "pgd", description="What searches: a name, or a name with settings. fmn, fab and deepfool need one run."
+    )
+    high: Limit | None = Field(
+        None, description="The widest limit to try; the largest of the threat's limits if left out."
+    )
+    tolerance: Limit | None = Field(
+        None, description="How far a radius may lie above the smallest limit; a thousandth of the widest if left out."
+    )
+
+
 class ThreatSpec(Part):
     """One family of changes with the limits to examine."""
 
@@ -84,6 +98,9 @@ class ThreatSpec(Part):
     )
     attacks: tuple[str | dict[str, Any], ...] | None = Field(
         None, description="Attacks for this threat only, as above."
+    )
+    radii: RadiiSpec | None = Field(
+        None, description="Also search the smallest limit for each case, and draw the whole curve from one run."
     )
     main: Limit | None = Field(None, description="The limit that the summary speaks of; the middle one if left out.")
 

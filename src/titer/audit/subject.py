@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from titer.registry import ATTACKS, CHANGES, MODELS
 
 if TYPE_CHECKING:
     from titer.attacks.attack import Attack
-    from titer.models.model import Access
+    from titer.models.model import Access, Knowledge
     from titer.models.recipe import Recipe
     from titer.models.task import Task
     from titer.threats.change import Change
@@ -31,12 +31,28 @@ if TYPE_CHECKING:
 OBJECTS: dict[str, Any] = {}
 
 
+@dataclass(frozen=True)
+class RadiusSearch:
+    """How the smallest limit of each case is searched.
+
+    Arguments
+        label, attack: what searches. high: the widest limit. tolerance: in the unit of the limit; None for a thousandth
+            of the widest, or where radii are found exactly.
+    """
+
+    label: str
+    attack: Attack
+    high: Radius
+    tolerance: float | None
+
+
 @dataclass(frozen=True, eq=False)
 class Threatened:
     """One threat of a subject: its change, radii in growing order, and the attacks that search it.
 
     Arguments
         mark: tells it from another threat of the subject whose settings read the same in a name.
+        search: for the smallest limit of each case, where the plan asks for it.
     """
 
     spec: ThreatSpec
@@ -46,6 +62,7 @@ class Threatened:
     attacks: tuple[Attack, ...]
     labels: tuple[str, ...] = ()
     mark: str = ""
+    search: RadiusSearch | None = None
 
     def __post_init__(self) -> None:
         if not self.labels:
@@ -319,11 +336,41 @@ def read_threats(subject: Subject, dataset: Dataset, task: Task, access: Access)
             )
         used |= {label for label, _ in fitting}
         labels, searches = zip(*fitting, strict=True)
-        made = Threatened(spec, change, tuple(radii), main, searches, labels)
+        made = Threatened(
+            spec, change, tuple(radii), main, searches, labels, search=_radius_search(spec, change, sees, radii, read)
+        )
         made.model_at(main, access).check(dataset.space, task)
         threats.append(made)
     _all_used(subject, used, access)
     return _told_apart(threats)
+
+
+def _radius_search(
+    spec: ThreatSpec, change: Change, sees: Knowledge, radii: list[Radius], read: Callable[[Any], Radius]
+) -> RadiusSearch | None:
+    """The search for minimal radii that a threat asks for; what cannot search is refused."""
+    from titer.models.model import allows
+
+    if spec.radii is None:
+        return None
+    ((label, attack),) = read_attacks((spec.radii.attack,))
+    if attack.control or attack.learns or attack.borrows or not attack.fits(change) or not allows(sees, attack.needs):
+        raise PlanError(
+            f"an attack for 'radii' that searches {spec.change!r} for one case at a time, seeing {sees}",
+            label,
+            "write for example radii: {attack: pgd}",
+        )
+    if spec.queries is not None and not attack.minimal:
+        raise PlanError(
+            "no 'queries' beside 'radii' whose attack runs many times",
+            f"{label} with {spec.queries} queries",
+            "leave 'queries' out, or take an attack that minimizes the change itself",
+        )
+    high = radii[-1] if spec.radii.high is None else read(spec.radii.high)
+    tolerance = None if spec.radii.tolerance is None else read(spec.radii.tolerance).value
+    if tolerance is not None and tolerance >= high.value:
+        raise PlanError(f"a tolerance below the widest limit {high.label}", f"{tolerance:g}", "correct 'radii'")
+    return RadiusSearch(label, attack, high, tolerance)
 
 
 def _told_apart(threats: list[Threatened]) -> tuple[Threatened, ...]:

@@ -97,19 +97,15 @@ def attack(payload: Payload, inputs: Inputs) -> bytes:
     """One attack at one radius on the test cases of one trial; a table with one row per case."""
     from titer.attacks.engine import learn, run
     from titer.audit.run.hearing import progress
-    from titer.threats.changes.substitution import choices_table
 
     subject, dataset = _opened(payload)
     before = Table.of_bytes(inputs[payload["clean"]])
-    model = _model(payload, inputs)
-    threshold = before.facts["threshold"]
-    if model.task.two_sided or model.task.kind == "multilabel":
-        model = model.calibrated(model.task.at(tuple(threshold) if isinstance(threshold, list) else threshold))
+    model = _calibrated(_model(payload, inputs), before)
     threat = read_threats(subject, dataset, model.task, model.access)[payload["threat"]]
     radius = threat.radii[payload["radius"]]
     search = threat.attack(payload["attack"])
     cases = dataset.cases.take(before["row"])
-    choices = choices_table(dataset.synonyms, len(dataset.space.vocabulary)) if dataset.synonyms else None
+    choices = _choices(dataset)
     facts: dict[str, Any] = {}
     if search.borrows:
         search = search.lent([_surrogate(each, payload, inputs) for each in payload["surrogates"]])
@@ -154,6 +150,36 @@ def attack(payload: Payload, inputs: Inputs) -> bytes:
     return Table(columns, facts).to_bytes()
 
 
+def radii(payload: Payload, inputs: Inputs) -> bytes:
+    """The smallest limit at which each test case of one trial falls to an attack; a table with one row per case."""
+    from titer.attacks.radius import minimal_radii
+
+    subject, dataset = _opened(payload)
+    before = Table.of_bytes(inputs[payload["clean"]])
+    model = _calibrated(_model(payload, inputs), before)
+    threat = read_threats(subject, dataset, model.task, model.access)[payload["threat"]]
+    search = threat.search
+    if search is None:
+        raise PlanError("a threat with 'radii'", threat.id, "add them to the plan")
+    found = minimal_radii(
+        search.attack,
+        model,
+        dataset.cases.take(before["row"]),
+        threat.model_at(search.high, model.access),
+        seed=str(payload["draws"]),
+        high=search.high.value,
+        tolerance=search.tolerance,
+        choices=_choices(dataset),
+    )
+    columns: dict[str, Any] = {
+        "row": before["row"],
+        "radius": found.radius,
+        "queries": found.queries,
+        "passes": found.passes,
+    }
+    return Table(columns, {"high": found.high, "tolerance": found.tolerance}).to_bytes()
+
+
 def pool_of(attack: Attack, dataset: Dataset, parts: Any, seed: int, trained: bool) -> tuple[str, Any]:
     """From which part an attack may learn, and from which rows of it: never from test cases.
 
@@ -167,6 +193,21 @@ def pool_of(attack: Attack, dataset: Dataset, parts: Any, seed: int, trained: bo
             f"{part} cases that {attack.name} can learn from", "none", f"give the {part} part a share in 'fractions'"
         )
     return part, thinned(dataset, rows, getattr(attack, "pool", None) or len(rows), seed)
+
+
+def _calibrated(model: Model, before: Table) -> Model:
+    """The model at the operating point that was fixed for it."""
+    threshold = before.facts["threshold"]
+    if model.task.two_sided or model.task.kind == "multilabel":
+        return model.calibrated(model.task.at(tuple(threshold) if isinstance(threshold, list) else threshold))
+    return model
+
+
+def _choices(dataset: Dataset) -> Any:
+    """What may replace each word, where synonyms are known."""
+    from titer.threats.changes.substitution import choices_table
+
+    return choices_table(dataset.synonyms, len(dataset.space.vocabulary)) if dataset.synonyms else None
 
 
 def _opened(payload: Payload) -> tuple[Subject, Dataset]:

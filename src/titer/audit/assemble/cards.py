@@ -166,7 +166,7 @@ def attacks(results: Results) -> tuple[s.AttackCard, ...]:
         s.AttackCard(
             name=name,
             title=(type(attack).__doc__ or name).strip().splitlines()[0],
-            settings=_plain(variants[name]),
+            settings=plain(variants[name]),
             reference=attack.reference,
             control=attack.control,
         )
@@ -211,7 +211,7 @@ def _version(name: str) -> str | None:
     return re.sub(r"[^0-9A-Za-z.+-]", "", found)
 
 
-def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+def plain(settings: dict[str, Any]) -> dict[str, Any]:
     """Settings as JSON has them: without tuples, at any depth."""
     plain: dict[str, Any] = json.loads(canonical(settings))
     return plain

@@ -6,6 +6,7 @@ from titer.audit.assemble import cards, paper
 from titer.audit.assemble.curves import curves, limit_of
 from titer.audit.assemble.metrics import metrics
 from titer.audit.assemble.numbers import generator, mean
+from titer.audit.assemble.radii import minimal_radii
 from titer.audit.assemble.shifts import error_shifts, subgroups
 from titer.audit.assemble.verdict import verdict
 from titer.audit.findings._words import counted, elsewhere
@@ -42,6 +43,7 @@ def assemble(results: Results, *, source: str = "", plan_file: str = "PLAN.yaml"
         attacks=cards.attacks(results),
         cells=made,
         curves=drawn,
+        minimal_radii=minimal_radii(results),
         error_shifts=error_shifts(results),
         subgroups=subgroups(results),
         comparisons=_comparisons(results),

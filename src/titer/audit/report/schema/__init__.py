@@ -47,6 +47,7 @@ from titer.audit.report.schema.metrics import (
     SegmentationMetrics,
 )
 from titer.audit.report.schema.paper import Figure1Bar, Figure1Group, MeanDrop, Published, Table1Row
+from titer.audit.report.schema.radii import MinimalRadii, RadiusPoint
 from titer.audit.report.schema.report import Draft, Report
 from titer.audit.report.schema.subgroups import SMALLEST_GROUP, SubgroupRow, SubgroupTable, suppress_small
 from titer.audit.report.schema.subjects import AttackCard, DataCard, LeakageCheck, ModelCard, SplitCount, Task, Threat
@@ -56,9 +57,9 @@ __all__ = [
     "READABLE", "SCHEMA_VERSION", "SMALLEST_GROUP", "AttackCard", "Block", "Cell", "ClassificationMetrics",
     "Command", "ComparisonFamily", "Counts", "Curve", "CurvePoint", "DataCard", "Draft", "Environment",
     "ErrorShift", "FeatureRow", "Figure1Bar", "Figure1Group", "GalleryItem", "Harm", "Identity", "ImageItem",
-    "LabelMetrics", "LeakageCheck", "Limit", "MeanDrop", "Measure", "Metrics", "ModelCard", "MultiLabelMetrics",
-    "NoteItem", "NoteToken", "Outlines", "Paragraph", "PlanRecord", "Prediction", "Published", "Reference",
-    "RegressionMetrics", "Report", "Rule", "SegmentationMetrics", "SignalItem", "SplitCount", "SubgroupRow",
-    "SubgroupTable", "Summary", "Table1Row", "TableItem", "Task", "TestResult", "Threat", "Totals", "Trap",
-    "TrialValue", "Verdict", "suppress_small",
+    "LabelMetrics", "LeakageCheck", "Limit", "MeanDrop", "Measure", "Metrics", "MinimalRadii", "ModelCard",
+    "MultiLabelMetrics", "NoteItem", "NoteToken", "Outlines", "Paragraph", "PlanRecord", "Prediction", "Published",
+    "RadiusPoint", "Reference", "RegressionMetrics", "Report", "Rule", "SegmentationMetrics", "SignalItem",
+    "SplitCount", "SubgroupRow", "SubgroupTable", "Summary", "Table1Row", "TableItem", "Task", "TestResult",
+    "Threat", "Totals", "Trap", "TrialValue", "Verdict", "suppress_small",
 ]  # fmt: skip

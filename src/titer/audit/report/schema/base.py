@@ -10,7 +10,7 @@ SCHEMA_VERSION: Final = "1.1"
 """Version of the report format. The first number changes when an old reader would misread a new report; the second when
 blocks or kinds are added that an old reader does not know.
 
-1.1: metrics of segmentations, outlines in the gallery.
+1.1: metrics of segmentations, outlines in the gallery, minimal radii.
 """
 
 READABLE: Final = ("1.0", "1.1")
