@@ -10,23 +10,22 @@ from titer.attacks._cheapest import Cheapest
 from titer.attacks._hyperplane import Nearest, nearest
 from titer.attacks.problem import Problem
 from titer.errors import AttackError
-from titer.threats.change import Change
-from titer.threats.changes.additive import Additive
+from titer.threats.change import BallChange, Change
 
 # The lowest and the highest value of each parameter, in units of the scale.
 Ends = tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]
 
 
-def additive(problem: Problem) -> Additive:
+def additive(problem: Problem) -> BallChange:
     """The change, which has a norm and a room for every value."""
-    if not isinstance(problem.change, Additive):
+    if not isinstance(problem.change, BallChange):
         raise AttackError("an additive change", repr(problem.change.name), "use one with this attack")
     return problem.change
 
 
 def has_norm(change: Change, *norms: str) -> bool:
     """Whether a change is measured by one of these norms."""
-    return isinstance(change, Additive) and change.norm in norms
+    return isinstance(change, BallChange) and change.norm in norms
 
 
 def open_rows(problem: Problem, best: Cheapest) -> Int[Tensor, " m"]:
