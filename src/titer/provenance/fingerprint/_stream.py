@@ -153,6 +153,17 @@ def opened(source: Source, limits: Limits) -> Iterator[Stream]:
         yield Stream(source, limits, _left(source))
 
 
+def rest(stream: Stream) -> Iterator[bytes]:
+    """All that is left, piece by piece.
+
+    >>> with opened(b"abc", Limits()) as stream:
+    ...     b"".join(rest(stream))
+    b'abc'
+    """
+    while piece := stream.peek(_PIECE):
+        yield stream.take(len(piece))
+
+
 def _left(source: Any) -> int | None:
     """How many bytes an open file still has, where it can tell."""
     if not (hasattr(source, "seekable") and source.seekable()):

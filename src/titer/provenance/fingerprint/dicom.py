@@ -20,10 +20,11 @@ from titer.provenance.fingerprint._codecs import Claim, check, claim, decoder_of
 from titer.provenance.fingerprint._codestreams import codestreams
 from titer.provenance.fingerprint._elements import PIXELS, Element, Walker, fragment_sizes, malformed, show
 from titer.provenance.fingerprint._explain import Box, Difference, changed_boxes, explain_difference
+from titer.provenance.fingerprint._part10 import CHARSET, Identifiers, is_dicom, is_waveform, read_meta
 from titer.provenance.fingerprint._pixels import Frame, Pictures, native_frames
 from titer.provenance.fingerprint._rd import Reading, Texts, row_of
 from titer.provenance.fingerprint._stream import Inflated, Source, Stream, opened
-from titer.provenance.fingerprint._syntaxes import Syntax, syntax_of
+from titer.provenance.fingerprint._syntaxes import Syntax
 from titer.provenance.fingerprint._tree import root
 from titer.provenance.fingerprint._worker import decode
 from titer.provenance.fingerprint.fingerprint import Digest, Fingerprint, Limits, digest, refuse, within
@@ -32,7 +33,6 @@ __all__ = ["Box", "Difference", "changed_boxes", "explain_difference", "fingerpr
 
 _FLOATS = {0x7FE00008: 32, 0x7FE00009: 64}
 _OFFSETS, _LENGTHS = 0x7FE00001, 0x7FE00002
-_CHARSET = 0x00080005
 _NUMBERS = {
     0x00280002: "samples",
     0x00280006: "planar",
@@ -44,28 +44,15 @@ _NUMBERS = {
     0x00280103: "sign",
 }
 _PHOTOMETRIC, _FRAMES = 0x00280004, 0x00280008
-_IDENTIFIERS = {
-    "patient": (0x00100020, 0x00100021),
-    "accession": (0x00080050, 0x00080051),
-    "study": (0x0020000D,),
-    "series": (0x0020000E,),
-    "instance": (0x00080018,),
-    "device": (0x00181000,),
-    "time": (0x00080022, 0x0008002A, 0x00080032),
-}
-# Without a time of acquisition, the time that the picture was made stands for it.
-_MADE = (0x00080023, 0x00080033)
-_NAMED = frozenset(tag for tags in _IDENTIFIERS.values() for tag in tags) | frozenset(_MADE)
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def recognizes(head: bytes) -> bool:
-    """Whether the first bytes are those of a DICOM file.
+    """Whether the first bytes are those of a DICOM file that is no waveform (`signal` has those).
 
     >>> recognizes(bytes(128) + b"DICM")
     True
     """
-    return head[128:132] == b"DICM"
+    return is_dicom(head) and not is_waveform(head)
 
 
 def fingerprint(source: Source, limits: Limits | None = None) -> Fingerprint:
@@ -86,30 +73,9 @@ def fingerprint(source: Source, limits: Limits | None = None) -> Fingerprint:
     """
     limits = limits or Limits()
     with opened(source, limits) as stream:
-        syntax = _meta(stream, limits)
+        syntax = read_meta(stream, limits)
         dataset = Stream(Inflated(stream, limits), limits) if syntax.deflated else stream
         return _Image(dataset, syntax, limits).read()
-
-
-def _meta(stream: Stream, limits: Limits) -> Syntax:
-    """Preamble and file meta group, which is always Explicit VR Little Endian; gives the transfer syntax."""
-    preamble = stream.take(128)
-    if preamble[:4] not in _TIFF and preamble.strip(b"\0"):
-        raise malformed("preamble", "a preamble of zeros or of a TIFF file", "other bytes")
-    if stream.take(4) != b"DICM":
-        raise malformed("magic", "a DICOM file (PS3.10)", "other bytes")
-    head = stream.take(8)
-    if head != b"\2\0\0\0UL\4\0":
-        raise malformed("meta", "a file meta group with its length", "another element")
-    length = int.from_bytes(stream.take(4), "little")
-    within("limit.value", "bytes of file meta", length, limits.value_bytes, "value_bytes")
-    walker, uid = Walker(stream, True, True, limits), ""
-    for element in walker.elements(stream.at + length):
-        if element.tag == 0x00020010:
-            uid = walker.value(element).strip(b"\0 ").decode("ascii", "replace")
-        elif element.tag >> 16 != 2:
-            raise malformed("meta", "group 0002", show(element.tag))
-    return syntax_of(uid)
 
 
 @dataclass
@@ -125,7 +91,7 @@ class _Image:
     count: int = 1
     offsets: tuple[int, ...] = ()
     lengths: tuple[int, ...] = ()
-    named: dict[int, bytes] = field(default_factory=dict)
+    named: Identifiers = field(default_factory=Identifiers)
     digests: list[Digest] = field(default_factory=list)
     opening: dict[str, Any] = field(default_factory=dict)
     notes: dict[str, int] = field(default_factory=dict)
@@ -149,23 +115,23 @@ class _Image:
         if self.pixels is None:
             raise refuse("unsupported.no_pixels", "an image", "an object without pixels", "fingerprint images only")
         made, parts = rd.finish()
-        self.digests += [made, *self._identifiers()]
+        self.digests += [made, *self.named.digests(self.texts)]
         self.opening["rd"] = parts
         self.opening["authoritative"] = ["cs", "rd"] if self.notes["lossy"] else ["px", "rd"]
         self.notes["private_elements"] = private
         return Fingerprint("dicom", tuple(sorted(self.digests, key=lambda each: each.name)), self.opening, self.notes)
 
     def _wanted(self, tag: int) -> bool:
-        return tag in _NUMBERS or tag in _NAMED or tag in (_CHARSET, _FRAMES, _OFFSETS, _LENGTHS)
+        return tag in _NUMBERS or self.named.wants(tag) or tag in (CHARSET, _FRAMES, _OFFSETS, _LENGTHS)
 
     def _keep(self, tag: int, data: bytes) -> None:
         if tag in _NUMBERS:
             if len(data) != 2:
                 raise malformed("number", f"one 16-bit number in {show(tag)}", f"{len(data)} bytes")
             self.numbers[_NUMBERS[tag]] = int.from_bytes(data, "little")
-        elif tag in _NAMED:
-            self.named[tag] = data
-        elif tag == _CHARSET:
+        elif self.named.wants(tag):
+            self.named.keep(tag, data)
+        elif tag == CHARSET:
             self.texts = Texts(data.strip(b" \0").decode("ascii", "replace"))
         elif tag == _PHOTOMETRIC:
             self.photometric = data.strip(b" \0").decode("ascii", "replace")
@@ -292,18 +258,6 @@ class _Image:
         if not self.notes["lossy"]:
             self.digests.append(pictures.hb())
             self.notes["high_bits"] = pictures.dirty
-
-    def _identifiers(self) -> Iterator[Digest]:
-        for name, tags in _IDENTIFIERS.items():
-            values = self._values(tags) or (self._values(_MADE) if name == "time" else {})
-            # An issuer without the number that it issued names nobody.
-            if tags[0] in values or (name == "time" and values):
-                chunks = [struct.pack(">IQ", tag, len(value)) + value for tag, value in values.items()]
-                yield Digest(f"id.{name}", 1, digest(f"id.{name}", 1, chunks))
-
-    def _values(self, tags: tuple[int, ...]) -> dict[int, bytes]:
-        found = {tag: self.texts.canonical(self.named.get(tag, b"")) for tag in tags}
-        return {tag: value for tag, value in found.items() if value}
 
 
 def _undecodable(claimed: Claim, syntax: Syntax) -> bool:
