@@ -232,6 +232,17 @@ def test_cs_is_the_same_however_the_codestream_is_cut_into_fragments() -> None:
     )
 
 
+@pytest.mark.parametrize("pad", [b"\0", b"\xff", b"\x2e"])
+def test_the_byte_that_makes_a_codestream_even_is_no_part_of_it(pad: bytes) -> None:
+    import jpeg_ls
+
+    odd = next(
+        code for factor in range(200, 257) if len(code := bytes(jpeg_ls.encode_array(ramp(16, 16) * factor))) % 2
+    )
+    one, other = fingerprint(_fragments([odd])), fingerprint(_fragments([odd + pad]))
+    assert (one["cs"], one["px"]) == (other["cs"], other["px"])
+
+
 def test_a_lossy_capture_keeps_px_with_the_name_of_its_decoder() -> None:
     made = fingerprint(get_testdata_file("SC_rgb_jpeg_dcmtk.dcm"))
     assert made.notes["lossy"] == 1

@@ -11,8 +11,7 @@ from titer.provenance.fingerprint._syntaxes import Syntax
 from titer.provenance.fingerprint.fingerprint import Limits, within
 
 _SLACK = 1 << 20
-# A codestream of odd length is made even by a zero, and by 0xFF in older files.
-_PADDED = (b"\xff\xd9\0", b"\xff\xd9\xff")
+_END = b"\xff\xd9"
 
 
 def codestreams(
@@ -66,8 +65,10 @@ def _starts(stream: Stream, size: int, offsets: tuple[int, ...], limits: Limits)
 
 
 def _ended(data: bytearray) -> bool:
-    return data.endswith((b"\xff\xd9", *_PADDED))
+    return data.endswith(_END) or data[-3:-1] == _END
 
 
 def _whole(data: bytearray, syntax: Syntax) -> bytes:
-    return bytes(data[:-1] if syntax.family != "rle" and data.endswith(_PADDED) else data)
+    """The codestream without the byte that made it even: should be zero, but some writers leave any byte there."""
+    padded = syntax.family != "rle" and not data.endswith(_END) and data[-3:-1] == _END
+    return bytes(data[:-1] if padded else data)

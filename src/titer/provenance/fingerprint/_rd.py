@@ -317,16 +317,24 @@ class Texts:
         """UTF-8 in NFC without padding, value by value; bytes that the character set cannot explain are kept."""
         if data.isascii() and b"\x1b" not in data:
             return b"\\".join(part.strip(b" \0") for part in data.split(b"\\"))
-        from pydicom.charset import convert_encodings, decode_bytes
-
-        try:
-            codecs = convert_encodings([each.strip() for each in self.charset.split("\\")])
-            plain = decode_bytes(data, codecs, {0x5C})
-        except (LookupError, ValueError):
-            return b"\xff" + data.rstrip(b" \0")
-        if "\ufffd" in plain:
+        plain = self._decoded(data)
+        if plain is None or "\ufffd" in plain:
             return b"\xff" + data.rstrip(b" \0")
         return unicodedata.normalize("NFC", "\\".join(part.strip(" \0") for part in plain.split("\\"))).encode()
+
+    def _decoded(self, data: bytes) -> str | None:
+        from pydicom.charset import decode_bytes, python_encoding
+
+        names = [each.strip() for each in self.charset.split("\\")]
+        if any(name not in python_encoding for name in names):
+            return None
+        codecs = [python_encoding[name] for name in names]
+        try:
+            if len(codecs) == 1 and b"\x1b" not in data:
+                return data.decode(codecs[0])
+            return str(decode_bytes(data, codecs, {0x5C}))
+        except (LookupError, ValueError):
+            return None
 
 
 def numbers(data: bytes) -> bytes:
