@@ -1,14 +1,16 @@
-"""The format of `report.json`, version 1.0: `Report` at the top, one frozen class per block.
+"""The format of `report.json`, version 1.1: `Report` at the top, one frozen class per block.
 
 The blocks:
 
-    Report            Draft (the facts) + Summary (the same in words)
+    Report            Draft (the facts) + Index (what assessors ask) + Summary (the facts in words)
       identity        plan, program, machine, seeds, commands
       models, datasets, threats, attacks
       cells           model x data set x attack x limit, each number a Measure
       curves, error_shifts, subgroups, comparisons
       figure1, table1
       traps, gallery, limits, limitations
+      records         evidence made elsewhere
+      index           sections, evidence, requirements, claims, techniques, each with a state
 """
 
 from titer.audit.report.schema.base import SCHEMA_VERSION, Block
@@ -36,6 +38,16 @@ from titer.audit.report.schema.evidence import (
     Verdict,
 )
 from titer.audit.report.schema.identity import Command, Environment, Identity, PlanRecord
+from titer.audit.report.schema.index import (
+    ClaimState,
+    EvidenceRecord,
+    Index,
+    ItemState,
+    Link,
+    RequirementState,
+    SectionState,
+    Technique,
+)
 from titer.audit.report.schema.measures import Limit, Measure, TestResult
 from titer.audit.report.schema.metrics import (
     ClassificationMetrics,
@@ -51,11 +63,12 @@ from titer.audit.report.schema.subjects import AttackCard, DataCard, LeakageChec
 from titer.audit.report.schema.text import Paragraph, Reference, Summary, Totals
 
 __all__ = [
-    "SCHEMA_VERSION", "SMALLEST_GROUP", "AttackCard", "Block", "Cell", "ClassificationMetrics", "Command",
+    "SCHEMA_VERSION", "SMALLEST_GROUP", "AttackCard", "Block", "Cell", "ClaimState", "ClassificationMetrics", "Command",
     "ComparisonFamily", "Counts", "Curve", "CurvePoint", "DataCard", "Draft", "Environment", "ErrorShift",
-    "FeatureRow", "Figure1Bar", "Figure1Group", "GalleryItem", "Harm", "Identity", "ImageItem", "LabelMetrics",
-    "LeakageCheck", "Limit", "MeanDrop", "Measure", "Metrics", "ModelCard", "MultiLabelMetrics", "NoteItem",
-    "NoteToken", "Paragraph", "PlanRecord", "Prediction", "Published", "Reference", "RegressionMetrics", "Report",
-    "Rule", "SignalItem", "SplitCount", "SubgroupRow", "SubgroupTable", "Summary", "Table1Row", "TableItem", "Task",
-    "TestResult", "Threat", "Totals", "Trap", "TrialValue", "Verdict", "suppress_small",
+    "EvidenceRecord", "FeatureRow", "Figure1Bar", "Figure1Group", "GalleryItem", "Harm", "Identity", "ImageItem",
+    "Index", "ItemState", "LabelMetrics", "LeakageCheck", "Limit", "Link", "MeanDrop", "Measure", "Metrics",
+    "ModelCard", "MultiLabelMetrics", "NoteItem", "NoteToken", "Paragraph", "PlanRecord", "Prediction", "Published",
+    "Reference", "RegressionMetrics", "Report", "RequirementState", "Rule", "SectionState", "SignalItem", "SplitCount",
+    "SubgroupRow", "SubgroupTable", "Summary", "Table1Row", "TableItem", "Task", "Technique", "TestResult", "Threat",
+    "Totals", "Trap", "TrialValue", "Verdict", "suppress_small",
 ]  # fmt: skip

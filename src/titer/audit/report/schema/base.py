@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
-SCHEMA_VERSION: Final = "1.0"
+SCHEMA_VERSION: Final = "1.1"
 """Version of the report format. The first number changes when an old reader would misread a new report."""
 
 Text = Annotated[str, StringConstraints(min_length=1)]
