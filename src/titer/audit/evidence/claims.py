@@ -99,7 +99,7 @@ def _others(seen: dict[str, Seen]) -> tuple[ClaimState, ...]:
 
 def _rests_on(claim: str, found: Seen) -> ClaimState:
     state = {"evidence": "carried", "partial": "partial"}.get(found.state, "not claimed")
-    return ClaimState(claim=claim, state=state, reason=found.reason, links=found.links)  # type: ignore[arg-type]
+    return ClaimState(claim=claim, state=state, reason=found.reason, links=found.links)
 
 
 def _safe_change(seen: dict[str, Seen]) -> ClaimState:

@@ -81,14 +81,14 @@ class Report(Draft):
     @model_validator(mode="after")
     def _links_resolve(self) -> Self:
         index = self.index
-        rows = (*index.sections, *index.items, *index.requirements, *index.claims, *index.coverage)
+        blocks = (index.sections, index.items, index.requirements, index.claims, index.coverage)
         there = {
             "cell": {cell.id for cell in self.cells},
             "trap": {trap.id for trap in self.traps},
             "record": {record.id for record in self.records},
             "block": {name for name in Report.model_fields if getattr(self, name)},
         }
-        for link in (link for row in rows for link in row.links):
+        for link in (link for rows in blocks for row in rows for link in row.links):
             if link.name not in there[link.to]:
                 raise ValueError(f"index: evidence is said to stand at {link.to} {link.name!r}, which is not there")
         return self
