@@ -16,6 +16,9 @@ from titer.audit.report.schema.index import Index, ItemState, RequirementState, 
 STALE = 180
 """Days after which the status of a document must be looked up again."""
 
+MOST_NAMES = 6
+"""Kinds of evidence that a reason names in words; more are named by their ids."""
+
 STATES: tuple[State, ...] = ("evidence", "partial", "not tested", "not applicable", "owner elsewhere")
 
 
@@ -117,7 +120,9 @@ def _answer(
 
 
 def _names(ids: Iterable[str]) -> list[str]:
-    return [f"{name} {items()[name].name}" for name in ids]
+    """Kinds of evidence by id and name; of many, by id alone."""
+    every = list(ids)
+    return every if len(every) > MOST_NAMES else [f"{name} {items()[name].name}" for name in every]
 
 
 def _why(ids: Iterable[str], seen: dict[str, Seen]) -> str:
