@@ -32,9 +32,17 @@ def e18(_: Draft) -> Seen:
     return Seen("partial", why, block("identity"))
 
 
-def e24(_: Draft) -> Seen:
+def e24(draft: Draft) -> Seen:
     """The gate that keeps identifiers in."""
-    return absent("No gate was run over what this audit writes.")
+    gate = draft.gate
+    if gate is None:
+        return absent("No gate was run over what this audit writes.")
+    if gate.pixels:
+        why = (
+            "Texts were looked through; pixels of the cases shown were not read, so words burned into them would stay."
+        )
+        return Seen("partial", why, block("gate"))
+    return Seen("evidence", "Texts were looked through before writing; no picture of a case is shown.", block("gate"))
 
 
 def e25(_: Draft) -> Seen:

@@ -95,7 +95,12 @@ class _Sections:
                 f"Leakage check {card.leakage.status}: {card.leakage.sentence} {card.title}. {card.citation}.{groups}"
             )
             facts.append([card.name, f"{said} {card.note}".strip()])
-        return [self.parts.table(self.laid.datasets), pairs(facts)]
+        gate = self.report.gate
+        made = [self.parts.table(self.laid.datasets), pairs(facts)]
+        if gate is not None:
+            told = ", ".join(f"{kind} ({times})" for kind, times in gate.withheld.items() if times) or "nothing"
+            made.append(text(f"Texts looked through for identifiers: {gate.checked}. Withheld: {told}."))
+        return made
 
     def _r4(self) -> list[Tree]:
         facts = []

@@ -9,7 +9,7 @@ The blocks:
       curves, error_shifts, subgroups, comparisons
       figure1, table1
       traps, gallery, limits, limitations
-      records         evidence made elsewhere
+      records, gate   evidence made elsewhere; what was withheld
       index           sections, evidence, requirements, claims, techniques, each with a state
 """
 
@@ -41,6 +41,7 @@ from titer.audit.report.schema.identity import Command, Environment, Identity, P
 from titer.audit.report.schema.index import (
     ClaimState,
     EvidenceRecord,
+    Gate,
     Index,
     ItemState,
     Link,
@@ -65,8 +66,8 @@ from titer.audit.report.schema.text import Paragraph, Reference, Summary, Totals
 __all__ = [
     "SCHEMA_VERSION", "SMALLEST_GROUP", "AttackCard", "Block", "Cell", "ClaimState", "ClassificationMetrics", "Command",
     "ComparisonFamily", "Counts", "Curve", "CurvePoint", "DataCard", "Draft", "Environment", "ErrorShift",
-    "EvidenceRecord", "FeatureRow", "Figure1Bar", "Figure1Group", "GalleryItem", "Harm", "Identity", "ImageItem",
-    "Index", "ItemState", "LabelMetrics", "LeakageCheck", "Limit", "Link", "MeanDrop", "Measure", "Metrics",
+    "EvidenceRecord", "FeatureRow", "Figure1Bar", "Figure1Group", "GalleryItem", "Gate", "Harm", "Identity",
+    "ImageItem", "Index", "ItemState", "LabelMetrics", "LeakageCheck", "Limit", "Link", "MeanDrop", "Measure", "Metrics",
     "ModelCard", "MultiLabelMetrics", "NoteItem", "NoteToken", "Paragraph", "PlanRecord", "Prediction", "Published",
     "Reference", "RegressionMetrics", "Report", "RequirementState", "Rule", "SectionState", "SignalItem", "SplitCount",
     "SubgroupRow", "SubgroupTable", "Summary", "Table1Row", "TableItem", "Task", "Technique", "TestResult", "Threat",

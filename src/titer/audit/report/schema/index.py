@@ -32,6 +32,14 @@ class EvidenceRecord(Block):
     sha256: Digest | None = Field(default=None, description="Digest of that file.")
 
 
+class Gate(Block):
+    """What was looked through before the report was written, and what was withheld."""
+
+    checked: int = Field(ge=0, description="Texts looked through.")
+    withheld: dict[str, Annotated[int, Field(ge=0)]] = Field(description="What was withheld: kind -> how often.")
+    pixels: bool = Field(description="Whether pictures of single cases are shown, whose pixels nobody read.")
+
+
 class ItemState(Block):
     """How far one kind of evidence is there."""
 

@@ -13,7 +13,7 @@ from titer.audit.report.schema.base import SCHEMA_VERSION, Block, Text
 from titer.audit.report.schema.cells import Cell, ComparisonFamily, Curve, ErrorShift
 from titer.audit.report.schema.evidence import GalleryItem, Trap, Verdict
 from titer.audit.report.schema.identity import Identity
-from titer.audit.report.schema.index import EvidenceRecord, Index
+from titer.audit.report.schema.index import EvidenceRecord, Gate, Index
 from titer.audit.report.schema.paper import Figure1Group, Table1Row
 from titer.audit.report.schema.subgroups import SubgroupTable
 from titer.audit.report.schema.subjects import AttackCard, DataCard, ModelCard, Threat
@@ -41,6 +41,7 @@ class Draft(Block):
     limits: Verdict = Field(description="Whether the limits of the plan held.")
     limitations: tuple[Text, ...] = Field(min_length=1, description="What this audit cannot say.")
     records: tuple[EvidenceRecord, ...] = Field(default=(), description="Evidence made elsewhere and attached.")
+    gate: Gate | None = Field(default=None, description="What the de-identification gate looked through and withheld.")
 
     @model_validator(mode="after")
     def _names_resolve(self) -> Self:

@@ -22,7 +22,8 @@ PLACES = {
     "subgroups": ("groups", "subgroups"), "comparisons": ("comparisons", "comparisons"), "gallery": ("cases", "cases"),
     "traps": ("traps", "checks"), "limits": ("limits", "limits of the plan"),
     "limitations": ("limitations", "what it cannot say"), "identity": ("again", "how it was made"),
-    "index": ("requirements", "requirement index"), "figure1": ("drops", "before and after"),
+    "index": ("requirements", "requirement index"), "gate": ("tested", "gate"),
+    "figure1": ("drops", "before and after"),
     "table1": ("drops", "before and after"),
 }  # fmt: skip
 
