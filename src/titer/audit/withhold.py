@@ -13,7 +13,7 @@ def withheld(values: Array, patients: Array) -> Array:
     """Values of a group column in which those of fewer than ten patients have no name any more.
 
     >>> few = withheld(np.array(["F"] * 12 + ["94107"]), np.arange(13))
-    >>> few[0], few[-1]
+    >>> few.tolist()[0], few.tolist()[-1]
     ('F', 'withheld 1')
     """
     text = values.astype(str)

@@ -207,8 +207,8 @@ def test_no_identifier_of_notes_gets_out(tmp_path: Path) -> None:
             words += [planted[number % 18], own_name(number)]
             words += ["pyrexia"] if number % 5 == 0 else []
             table.writerow(
-                [" ".join(words), ("well", "ill")[sick], f"{PLANTED['H medical record number']}{number}", PLANTED["A name"],
-                 "ward" if number > 3 else PLANTED["B place"]]
+                [" ".join(words), ("well", "ill")[sick], f"{PLANTED['H medical record number']}{number}",
+                 PLANTED["A name"], "ward" if number > 3 else PLANTED["B place"]]
             )  # fmt: skip
     seen: dict[str, int] = {}
 
@@ -246,7 +246,7 @@ def test_what_has_the_form_of_an_identifier_is_found(name: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["4/255 of the gray scale", "0.00784 intensity", "arXiv 1706.06083", "2,000 resamples", "Titer 0.1.0", "seeds 11, 12",
+    ["4/255 of the gray scale", "0.00784 intensity", "arXiv 1706.06083", "2,000 resamples", "Titer 0.1.0",
      "n 600, 36.6 to 44.5", "doi 10.1109/TIFS.2019.12", "t-cnn/additive-linf/4-255/pgd", "1 of 2", "9c0e41b7d5a2f1"],
 )  # fmt: skip
 def test_what_only_looks_like_one_stays(text: str) -> None:

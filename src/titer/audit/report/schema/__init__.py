@@ -64,12 +64,12 @@ from titer.audit.report.schema.subjects import AttackCard, DataCard, LeakageChec
 from titer.audit.report.schema.text import Paragraph, Reference, Summary, Totals
 
 __all__ = [
-    "SCHEMA_VERSION", "SMALLEST_GROUP", "AttackCard", "Block", "Cell", "ClaimState", "ClassificationMetrics", "Command",
-    "ComparisonFamily", "Counts", "Curve", "CurvePoint", "DataCard", "Draft", "Environment", "ErrorShift",
+    "SCHEMA_VERSION", "SMALLEST_GROUP", "AttackCard", "Block", "Cell", "ClaimState", "ClassificationMetrics",
+    "Command", "ComparisonFamily", "Counts", "Curve", "CurvePoint", "DataCard", "Draft", "Environment", "ErrorShift",
     "EvidenceRecord", "FeatureRow", "Figure1Bar", "Figure1Group", "GalleryItem", "Gate", "Harm", "Identity",
-    "ImageItem", "Index", "ItemState", "LabelMetrics", "LeakageCheck", "Limit", "Link", "MeanDrop", "Measure", "Metrics",
-    "ModelCard", "MultiLabelMetrics", "NoteItem", "NoteToken", "Paragraph", "PlanRecord", "Prediction", "Published",
-    "Reference", "RegressionMetrics", "Report", "RequirementState", "Rule", "SectionState", "SignalItem", "SplitCount",
-    "SubgroupRow", "SubgroupTable", "Summary", "Table1Row", "TableItem", "Task", "Technique", "TestResult", "Threat",
-    "Totals", "Trap", "TrialValue", "Verdict", "suppress_small",
+    "ImageItem", "Index", "ItemState", "LabelMetrics", "LeakageCheck", "Limit", "Link", "MeanDrop", "Measure",
+    "Metrics", "ModelCard", "MultiLabelMetrics", "NoteItem", "NoteToken", "Paragraph", "PlanRecord", "Prediction",
+    "Published", "Reference", "RegressionMetrics", "Report", "RequirementState", "Rule", "SectionState", "SignalItem",
+    "SplitCount", "SubgroupRow", "SubgroupTable", "Summary", "Table1Row", "TableItem", "Task", "Technique",
+    "TestResult", "Threat", "Totals", "Trap", "TrialValue", "Verdict", "suppress_small",
 ]  # fmt: skip
