@@ -58,7 +58,7 @@ def e27(_: Draft) -> Seen:
 
 def e28(_: Draft) -> Seen:
     """The report for people."""
-    why = "This page, and report.pdf, in which every figure has words in its place."
+    why = "This page and, by `titer report pdf`, a document for archives; every figure has words in its place."
     return Seen("evidence", why, block("summary"))
 
 
