@@ -8,19 +8,19 @@ from titer.audit.report.schema.subgroups import SMALLEST_GROUP
 from titer.audit.table import Array
 from titer.cases.dataset import Dataset
 
+RARE = f"withheld: fewer than {SMALLEST_GROUP} patients"
+
 
 def withheld(values: Array, patients: Array) -> Array:
-    """Values of a group column in which those of fewer than ten patients have no name any more.
+    """Values of a group column in which those of fewer than ten patients have no name any more, but one in common.
 
     >>> few = withheld(np.array(["F"] * 12 + ["94107"]), np.arange(13))
     >>> few.tolist()[0], few.tolist()[-1]
-    ('F', 'withheld 1')
+    ('F', 'withheld: fewer than 10 patients')
     """
     text = values.astype(str)
     counts = {value: len(np.unique(patients[text == value])) for value in np.unique(text)}
-    rare = [str(value) for value, count in counts.items() if count < SMALLEST_GROUP]
-    names = {value: f"withheld {number}" for number, value in enumerate(rare, start=1)}
-    return np.array([names.get(str(value), str(value)) for value in text])
+    return np.array([str(value) if counts[value] >= SMALLEST_GROUP else RARE for value in text])
 
 
 def shared_words(dataset: Dataset) -> frozenset[int] | None:
