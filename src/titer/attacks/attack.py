@@ -28,6 +28,7 @@ class Attack(ABC):
         iterative: true if it takes many steps, so that it must do no worse than a single step.
         minimal: true if it looks for the cheapest change that fools, so that one run with a wide limit gives each
             case's minimal radius.
+        proves: true if its failure proves that nothing within the limit fools the model (an exact search).
         learns: true if it must be taught on a pool of cases before it can search others (see `LearningAttack`).
         borrows: true if it works on models of the attacker's own: its setting `surrogates` holds them, or what a plan
             says of each, for `lent` to replace.
@@ -40,6 +41,7 @@ class Attack(ABC):
     control: ClassVar[bool] = False
     iterative: ClassVar[bool] = True
     minimal: ClassVar[bool] = False
+    proves: ClassVar[bool] = False
     learns: ClassVar[bool] = False
     borrows: ClassVar[bool] = False
 

@@ -21,8 +21,7 @@ from titer.cases.case import Array, Batch
 from titer.errors import AttackError, ThreatError
 from titer.models.model import Model, allows, no_scores, to_tensor
 from titer.models.prepare import prepared
-from titer.threats.change import Field
-from titer.threats.changes.additive import Additive
+from titer.threats.change import BallChange, Field
 from titer.threats.random import CaseRandom
 from titer.threats.threat import ThreatModel
 
@@ -202,7 +201,7 @@ class _Trial:
             claimed = theirs.advantage(theirs.ask(params)[0]) > 0
             fooled = problem.advantage(problem.ask(params)[0]) > 0
             rows = (claimed & ~fooled).nonzero()[:, 0]
-            for stretch in _STRETCHES if isinstance(problem.change, Additive) else ():
+            for stretch in _STRETCHES if isinstance(problem.change, BallChange) else ():
                 if not len(rows):
                     return params
                 part = problem.rows(rows)

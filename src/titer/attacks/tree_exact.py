@@ -47,6 +47,7 @@ class TreeExact(Attack):
     name: ClassVar[str] = "tree_exact"
     reference: ClassVar[str] = "Kantchelian, Tygar, Joseph 2016, arXiv 1509.07892"
     needs: ClassVar[Knowledge] = "structure"
+    proves: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         self.require(1, nodes=self.nodes)

@@ -19,6 +19,7 @@ from titer.audit.gallery_words import caption, prediction, truth
 from titer.audit.report.schema import GalleryItem, ImageItem, Limit, NoteItem, SignalItem, TableItem
 from titer.audit.results import CellResults, Measured, Results
 from titer.audit.table import Array
+from titer.audit.withhold import shared_words
 from titer.errors import StoreError
 
 
@@ -78,7 +79,7 @@ def _item(cell: CellResults, row: int) -> GalleryItem | None:
     if space.kind == "table":
         fields, more = table_fields(clean, attacked, space)
         return TableItem(**common, caption=caption(cell, more), **fields)
-    tokens = note_fields(clean, attacked, space)
+    tokens = note_fields(clean, attacked, space, shared_words(cell.dataset))
     return None if tokens is None else NoteItem(**common, caption=caption(cell, ""), **tokens)
 
 

@@ -92,7 +92,7 @@ def prepare(plan: Plan, root: Path | None, out: Path | None = None) -> Prepared:
     trials: list[Trial] = []
     radii: list[RadiusTrial] = []
     for number, subject in enumerate(plan.subjects):
-        dataset = read_dataset(subject, root)
+        dataset = _numbered(read_dataset(subject, root), subject, plan)
         # Opened once: every question to an endpoint counts.
         who = recipe_of(subject) or given_model(subject.model, subject, dataset, out)
         threatened = _threats(subject, dataset, who)
@@ -111,6 +111,18 @@ def prepare(plan: Plan, root: Path | None, out: Path | None = None) -> Prepared:
     )
     _check_cells(prepared)
     return prepared
+
+
+def _numbered(dataset: Dataset, subject: Subject, plan: Plan) -> Dataset:
+    """Data given by path under a number, or under the title that the plan gives them: file names may name persons."""
+    path = subject.data.path
+    if path is None or path.startswith("memory:"):
+        return dataset
+    places = list(dict.fromkeys(each.data.path for each in plan.subjects if each.data.path is not None))
+    title = str(subject.data.options.get("title") or "")
+    titled = [each for each in plan.subjects if title and each.data.options.get("title") == title]
+    unique = title and len({each.data.path for each in titled}) == 1
+    return dataset.called(title if unique else f"own data {places.index(path) + 1}")
 
 
 def _check_labels(threats: list[tuple[Threatened, ...]]) -> None:

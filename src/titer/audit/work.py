@@ -18,6 +18,7 @@ from titer.audit.operating import fix, rule_for
 from titer.audit.plan import MOST_PICTURES, Subject
 from titer.audit.subject import OBJECTS, read_dataset, read_threats, recipe_in, recipe_of, split_of, task_of
 from titer.audit.table import Table
+from titer.audit.withhold import withheld
 from titer.cases.splits import thinned
 from titer.errors import DataError, PlanError
 
@@ -72,7 +73,8 @@ def clean(payload: Payload, inputs: Inputs) -> bytes:
     }
     if task.kind == "segmentation":
         columns["constant"] = maps.constant(task, cases.targets)
-    columns |= {f"group:{name}": values.astype(str) for name, values in cases.groups.items()}
+    shared = {name: withheld(values, dataset.cases.patients) for name, values in dataset.cases.groups.items()}
+    columns |= {f"group:{name}": values[rows] for name, values in shared.items()}
     facts = {
         "task": {
             "kind": task.kind,

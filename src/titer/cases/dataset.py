@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -95,6 +95,12 @@ class Dataset:
             )
             object.__setattr__(self, "_digest", found)
         return found
+
+    def called(self, name: str) -> Dataset:
+        """The same cases under another name."""
+        made = replace(self, card=replace(self.card, name=name))
+        object.__setattr__(made, "_digest", self.digest)
+        return made
 
     def _check_names(self) -> None:
         """Names of cases seed their random numbers, so that two of one name would draw the same."""

@@ -21,6 +21,7 @@ from titer.cases.space import Kind, Space
 from titer.threats.random import CaseRandom
 
 Norm = Literal["linf", "l2", "l1", "l0"]
+Nature = Literal["values", "semantic", "placed", "natural"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,12 +86,15 @@ class Change(ABC):
         surface: "input", or "embedding" for changes that act behind a model's embedding of words.
         exact: whether a perturbed case could really be recorded or written (an embedding could not).
         kinds: spaces on which the change has a meaning.
+        nature: "values" for numbers moved one by one, "semantic" for what a person could name (angle, contrast, words,
+            codes, leads), "placed" for what is put into the scene, "natural" for what needs no attacker.
     """
 
     name: ClassVar[str]
     surface: ClassVar[Literal["input", "embedding"]] = "input"
     exact: ClassVar[bool] = True
     kinds: ClassVar[tuple[Kind, ...]] = ("image", "volume", "signal", "table")
+    nature: ClassVar[Nature] = "values"
 
     @property
     def counts(self) -> bool:
@@ -192,6 +196,8 @@ class GridChange(SmoothChange):
 class DrawnChange(Change):
     """A change that is drawn at random and not searched: what happens to recordings without any attacker."""
 
+    nature: ClassVar[Nature] = "natural"
+
     @abstractmethod
     def sample(self, field: Field, limit: Float[Tensor, " n"], rng: CaseRandom, draw: int) -> Tensor:
         """Random parameters at the limit; another `draw` gives other ones."""
@@ -199,6 +205,8 @@ class DrawnChange(Change):
 
 class StepwiseChange(Change):
     """A change made of single edits, each of which can be tried on its own; the limit is their number."""
+
+    nature: ClassVar[Nature] = "semantic"
 
     @property
     def counts(self) -> bool:

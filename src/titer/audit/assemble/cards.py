@@ -12,6 +12,7 @@ from typing import Any
 import titer
 from titer.audit.assemble.curves import limit_of
 from titer.audit.assemble.metrics import unit_of
+from titer.audit.evidence.taxonomy import evasion_identifiers
 from titer.audit.findings._words import elsewhere
 from titer.audit.limits import Radius
 from titer.audit.report import schema as s
@@ -139,6 +140,10 @@ def threats(results: Results) -> tuple[s.Threat, ...]:
                     change=f"{threat.spec.change}{', ' + norm if norm else ''}",
                     limits=tuple(limits),
                     main_limit=main,
+                    nature=threat.change.nature,
+                    taxonomy=evasion_identifiers(
+                        threat.change.nature, model.knowledge, tuple(attack.name for _, attack in threat.named())
+                    ),
                 )
             )
     return tuple(made)
@@ -169,6 +174,8 @@ def attacks(results: Results) -> tuple[s.AttackCard, ...]:
             settings=plain(variants[name]),
             reference=attack.reference,
             control=attack.control,
+            needs=attack.needs,
+            proves=attack.proves,
         )
         for name, attack in found.items()
         if name in used

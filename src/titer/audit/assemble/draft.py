@@ -9,6 +9,7 @@ from titer.audit.assemble.numbers import generator, mean
 from titer.audit.assemble.radii import minimal_radii
 from titer.audit.assemble.shifts import error_shifts, subgroups
 from titer.audit.assemble.verdict import verdict
+from titer.audit.evidence.gate import through_gate
 from titer.audit.findings._words import counted, elsewhere
 from titer.audit.findings.attack_lowers_accuracy import cell_tests
 from titer.audit.gallery import gallery
@@ -54,7 +55,7 @@ def assemble(results: Results, *, source: str = "", plan_file: str = "PLAN.yaml"
         limits=verdict(results, made, drawn, traps),
         limitations=(*_ALWAYS, *_particular(results)),
     )
-    return complete(draft)
+    return complete(through_gate(draft, plan))
 
 
 def _cell(results: Results, cell: CellResults, traps: tuple[Trap, ...], plan_file: str) -> Cell:

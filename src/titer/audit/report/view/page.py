@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 from titer.audit.report.schema import Paragraph, Report, Trap
-from titer.audit.report.view import cases, comparisons, errors, figures, overview, results
+from titer.audit.report.view import cases, comparisons, errors, figures, overview, requirements, results
 from titer.audit.report.view.table import Figure, Numbers, Table
 
 
@@ -33,6 +33,8 @@ class Page:
     rules: Table | None
     traps: tuple[Trap, ...]
     places: dict[str, int]
+    trap_places: dict[str, int]
+    index: requirements.IndexView
     plan: str
 
 
@@ -63,6 +65,8 @@ def page(report: Report, *, room: int) -> Page:
         rules=overview.rule_table(report, numbers),
         traps=tuple(sorted(report.traps, key=lambda trap: ("failed", "passed", "not applicable").index(trap.status))),
         places={cell.id: position for position, cell in enumerate(report.cells)},
+        trap_places={trap.id: position for position, trap in enumerate(report.traps)},
+        index=requirements.index_view(report),
         plan=json.dumps(report.identity.plan.resolved, indent=2, sort_keys=True, ensure_ascii=False),
     )
 
