@@ -269,6 +269,8 @@ def test_edf_in_records_longer_than_a_piece() -> None:
     found = both(edf(values, 600000, duration="1200"))
     assert found[0] == sg_of(*values.T)
     assert found == both(edf(values, 1000, duration="2"))
+    marked = edf(values, 600000, duration="1200", label=["lead 0", "EDF Annotations"], reserved="EDF+C")
+    assert both(marked)[0] == sg_of(values[:, 0])
 
 
 def test_edf_and_bdf_that_edfio_writes() -> None:
@@ -439,6 +441,9 @@ def test_a_group_that_does_not_fit_its_samples_is_refused() -> None:
         del made.WaveformSequence[0][missing]
         assert code_of(written(made)).startswith(("malformed", "unsupported"))
     made = waveform(WALK)
+    made.WaveformSequence[0].ChannelDefinitionSequence.append(made.WaveformSequence[0].ChannelDefinitionSequence[0])
+    assert code_of(written(made)) == "malformed.waveform"
+    made = waveform(WALK)
     made.WaveformSequence = [pydicom.Dataset(), multiplex(WALK)]
     assert code_of(written(made)) == "malformed.waveform"
     del made.WaveformSequence
@@ -527,6 +532,7 @@ def edited(at: int, text: bytes) -> bytes:
         (edf(WALK[:600], samples=["x"] * 3), "malformed.header"),
         (edf(WALK[:600], low=["1e9999"] * 3), "limit.number"),
         (edf(WALK[:600], samples=[99999999] * 3), "malformed.truncated"),
+        (edf(WALK[:0], samples=[0] * 3, label=["EDF Annotations"] * 3, reserved="EDF+C"), "malformed.no_signal"),
         (edf(WALK[:600], label=["EDF Annotations"] * 3, reserved="EDF+C"), "malformed.no_signal"),
     ],
 )
