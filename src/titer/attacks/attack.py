@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -28,6 +29,8 @@ class Attack(ABC):
         minimal: true if it looks for the cheapest change that fools, so that one run with a wide limit gives each
             case's minimal radius.
         learns: true if it must be taught on a pool of cases before it can search others (see `LearningAttack`).
+        borrows: true if it works on models of the attacker's own: its setting `surrogates` holds them, or what a plan
+            says of each, for `lent` to replace.
     """
 
     name: ClassVar[str]
@@ -38,6 +41,7 @@ class Attack(ABC):
     iterative: ClassVar[bool] = True
     minimal: ClassVar[bool] = False
     learns: ClassVar[bool] = False
+    borrows: ClassVar[bool] = False
 
     @abstractmethod
     def search(self, problem: Problem, rng: CaseRandom) -> Tensor:
@@ -47,6 +51,12 @@ class Attack(ABC):
         """The attack that carries what these cases, the pool, taught; only where the class says `learns`."""
         raise AttackError(
             "an attack that learns", self.name, "run it as it is; only attacks that learn are taught on a pool"
+        )
+
+    def lent(self, models: Sequence[Model]) -> Attack:
+        """The attack with these models in place of what a plan says of them; only where the class says `borrows`."""
+        raise AttackError(
+            "an attack that works on models of its own", self.name, "run it as it is; only attacks that borrow are lent"
         )
 
     def fits(self, change: Change) -> bool:

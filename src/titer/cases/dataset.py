@@ -140,11 +140,13 @@ class DatasetSource(ABC):
     """Where one named data set comes from; a subclass per file in `titer/cases/datasets`.
 
     `embedded` sources need neither network nor folder. The others look for their own folder below `root`
-    (from `--data DIR` or `TITER_DATA`), and may fetch what is public when a network is there.
+    (from `--data DIR` or `TITER_DATA`); those that name a package in `fetched_by` can fetch what is public with it,
+    where there is a network.
     """
 
     name: ClassVar[str]
     embedded: ClassVar[bool] = False
+    fetched_by: ClassVar[str] = ""
 
     @abstractmethod
     def load(self, root: Path | None, **options: Any) -> Dataset:

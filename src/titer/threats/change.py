@@ -2,8 +2,9 @@
 
 A change says what doing nothing is, how parameters turn a clean case into a perturbed one, and what that costs.
 A smooth change adds what gradient attacks need (`project`, `steepest`, `sample`), a stepwise change what search
-attacks need (`edits`). A smooth change of few parameters offers a `grid` over them; a drawn change can only be drawn. A
-change never knows the model, and never decides whether an attack succeeded.
+attacks need (`edits`). A smooth change held to a ball of a norm tells its `norm` and the `ends` of its parameters, one
+of few parameters offers a `grid` over them; a drawn change can only be drawn. A change never knows the model, and never
+decides whether an attack succeeded.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from torch import Tensor
 
 from titer.cases.space import Kind, Space
 from titer.threats.random import CaseRandom
+
+Norm = Literal["linf", "l2", "l1", "l0"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +155,26 @@ class SmoothChange(Change):
     @abstractmethod
     def sample(self, field: Field, limit: Float[Tensor, " n"], rng: CaseRandom, draw: int) -> Tensor:
         """Random parameters within the limit; another `draw` gives other ones."""
+
+
+class BallChange(SmoothChange):
+    """A smooth change with one parameter per value of its surface; its cost is a norm of the parameters / scale.
+
+    Attributes
+        norm: in which the size is measured.
+        direct: whether a parameter is what its value moves by, and no other value with it.
+    """
+
+    norm: Norm
+    direct: ClassVar[bool] = True
+
+    @abstractmethod
+    def ends(self, field: Field) -> tuple[Tensor, Tensor]:
+        """The lowest and highest parameters of each value, whatever happens to the others."""
+
+    @abstractmethod
+    def sparse(self, field: Field, params: Tensor, gradient: Tensor, count: Int[Tensor, " n"]) -> Tensor:
+        """A step of L1 length 1 from `params`: equal parts to the `count` steepest values that can still move."""
 
 
 class GridChange(SmoothChange):

@@ -46,6 +46,7 @@ def models(results: Results) -> tuple[s.ModelCard, ...]:
                 family=recipe.family if recipe is not None else "as given",
                 task=s.Task(
                     kind="classification" if task.kind in ("classes", "binary") else task.kind,
+                    measure=task.measure if task.kind == "segmentation" else "",
                     classes=() if task.kind == "regression" else task.classes,
                     positive_classes=tuple(task.classes[k] for k in task.positive),
                     threshold=float(task.threshold) if isinstance(task.threshold, (int, float)) else None,
@@ -165,7 +166,7 @@ def attacks(results: Results) -> tuple[s.AttackCard, ...]:
         s.AttackCard(
             name=name,
             title=(type(attack).__doc__ or name).strip().splitlines()[0],
-            settings=_plain(variants[name]),
+            settings=plain(variants[name]),
             reference=attack.reference,
             control=attack.control,
         )
@@ -210,7 +211,7 @@ def _version(name: str) -> str | None:
     return re.sub(r"[^0-9A-Za-z.+-]", "", found)
 
 
-def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+def plain(settings: dict[str, Any]) -> dict[str, Any]:
     """Settings as JSON has them: without tuples, at any depth."""
     plain: dict[str, Any] = json.loads(canonical(settings))
     return plain

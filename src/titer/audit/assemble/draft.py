@@ -6,6 +6,7 @@ from titer.audit.assemble import cards, paper
 from titer.audit.assemble.curves import curves, limit_of
 from titer.audit.assemble.metrics import metrics
 from titer.audit.assemble.numbers import generator, mean
+from titer.audit.assemble.radii import minimal_radii
 from titer.audit.assemble.shifts import error_shifts, subgroups
 from titer.audit.assemble.verdict import verdict
 from titer.audit.findings._words import counted, elsewhere
@@ -42,6 +43,7 @@ def assemble(results: Results, *, source: str = "", plan_file: str = "PLAN.yaml"
         attacks=cards.attacks(results),
         cells=made,
         curves=drawn,
+        minimal_radii=minimal_radii(results),
         error_shifts=error_shifts(results),
         subgroups=subgroups(results),
         comparisons=_comparisons(results),
@@ -98,6 +100,8 @@ def _main_measure(measured: Measured, when: str) -> float:
     if measured.task.kind == "regression":
         errors = measured.task.decide(table["scores"]) - measured.targets
         return float((errors**2).mean() ** 0.5)
+    if measured.task.kind == "segmentation":
+        return float(table["dice"].mean())
     right = measured.right_before if when == "before" else measured.right_after
     return float(right.mean())
 

@@ -11,7 +11,7 @@ The blocks:
       traps, gallery, limits, limitations
 """
 
-from titer.audit.report.schema.base import SCHEMA_VERSION, Block
+from titer.audit.report.schema.base import READABLE, SCHEMA_VERSION, Block
 from titer.audit.report.schema.cells import (
     Cell,
     ComparisonFamily,
@@ -28,6 +28,7 @@ from titer.audit.report.schema.evidence import (
     ImageItem,
     NoteItem,
     NoteToken,
+    Outlines,
     Prediction,
     Rule,
     SignalItem,
@@ -43,19 +44,22 @@ from titer.audit.report.schema.metrics import (
     Metrics,
     MultiLabelMetrics,
     RegressionMetrics,
+    SegmentationMetrics,
 )
 from titer.audit.report.schema.paper import Figure1Bar, Figure1Group, MeanDrop, Published, Table1Row
+from titer.audit.report.schema.radii import MinimalRadii, RadiusPoint
 from titer.audit.report.schema.report import Draft, Report
 from titer.audit.report.schema.subgroups import SMALLEST_GROUP, SubgroupRow, SubgroupTable, suppress_small
 from titer.audit.report.schema.subjects import AttackCard, DataCard, LeakageCheck, ModelCard, SplitCount, Task, Threat
 from titer.audit.report.schema.text import Paragraph, Reference, Summary, Totals
 
 __all__ = [
-    "SCHEMA_VERSION", "SMALLEST_GROUP", "AttackCard", "Block", "Cell", "ClassificationMetrics", "Command",
-    "ComparisonFamily", "Counts", "Curve", "CurvePoint", "DataCard", "Draft", "Environment", "ErrorShift",
-    "FeatureRow", "Figure1Bar", "Figure1Group", "GalleryItem", "Harm", "Identity", "ImageItem", "LabelMetrics",
-    "LeakageCheck", "Limit", "MeanDrop", "Measure", "Metrics", "ModelCard", "MultiLabelMetrics", "NoteItem",
-    "NoteToken", "Paragraph", "PlanRecord", "Prediction", "Published", "Reference", "RegressionMetrics", "Report",
-    "Rule", "SignalItem", "SplitCount", "SubgroupRow", "SubgroupTable", "Summary", "Table1Row", "TableItem", "Task",
-    "TestResult", "Threat", "Totals", "Trap", "TrialValue", "Verdict", "suppress_small",
+    "READABLE", "SCHEMA_VERSION", "SMALLEST_GROUP", "AttackCard", "Block", "Cell", "ClassificationMetrics",
+    "Command", "ComparisonFamily", "Counts", "Curve", "CurvePoint", "DataCard", "Draft", "Environment",
+    "ErrorShift", "FeatureRow", "Figure1Bar", "Figure1Group", "GalleryItem", "Harm", "Identity", "ImageItem",
+    "LabelMetrics", "LeakageCheck", "Limit", "MeanDrop", "Measure", "Metrics", "MinimalRadii", "ModelCard",
+    "MultiLabelMetrics", "NoteItem", "NoteToken", "Outlines", "Paragraph", "PlanRecord", "Prediction", "Published",
+    "RadiusPoint", "Reference", "RegressionMetrics", "Report", "Rule", "SegmentationMetrics", "SignalItem",
+    "SplitCount", "SubgroupRow", "SubgroupTable", "Summary", "Table1Row", "TableItem", "Task", "TestResult",
+    "Threat", "Totals", "Trap", "TrialValue", "Verdict", "suppress_small",
 ]  # fmt: skip

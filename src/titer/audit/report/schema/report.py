@@ -14,6 +14,7 @@ from titer.audit.report.schema.cells import Cell, ComparisonFamily, Curve, Error
 from titer.audit.report.schema.evidence import GalleryItem, Trap, Verdict
 from titer.audit.report.schema.identity import Identity
 from titer.audit.report.schema.paper import Figure1Group, Table1Row
+from titer.audit.report.schema.radii import MinimalRadii
 from titer.audit.report.schema.subgroups import SubgroupTable
 from titer.audit.report.schema.subjects import AttackCard, DataCard, ModelCard, Threat
 from titer.audit.report.schema.text import Summary
@@ -22,7 +23,7 @@ from titer.audit.report.schema.text import Summary
 class Draft(Block):
     """Everything a report holds except its summary, which is written from these facts."""
 
-    schema_version: Literal["1.0"] = Field(default=SCHEMA_VERSION, description="Version of this format.")
+    schema_version: Literal["1.0", "1.1"] = Field(default=SCHEMA_VERSION, description="Version of this format.")
     identity: Identity = Field(description="Which audit this is.")
     models: tuple[ModelCard, ...] = Field(min_length=1, description="Models under audit.")
     datasets: tuple[DataCard, ...] = Field(min_length=1, description="Data they were examined on.")
@@ -30,6 +31,9 @@ class Draft(Block):
     attacks: tuple[AttackCard, ...] = Field(min_length=1, description="Attacks and controls.")
     cells: tuple[Cell, ...] = Field(min_length=1, description="Results, one per model, data set, attack and limit.")
     curves: tuple[Curve, ...] = Field(description="Robustness over growing limits.")
+    minimal_radii: tuple[MinimalRadii, ...] = Field(
+        default=(), description="The smallest limit at which each case falls, where the plan asks for it."
+    )
     error_shifts: tuple[ErrorShift, ...] = Field(description="Misses and false alarms before and after.")
     subgroups: tuple[SubgroupTable, ...] = Field(description="Results per group; small groups suppressed.")
     comparisons: tuple[ComparisonFamily, ...] = Field(description="Tests across models and attacks.")
@@ -55,6 +59,10 @@ class Draft(Block):
             _known("threats", threats, cell.threat)
             for trap_id in cell.suspect_traps:
                 _known("traps", traps, trap_id)
+        for radii in self.minimal_radii:
+            _known("models", models, radii.model)
+            _known("datasets", datasets, radii.dataset)
+            _known("threats", threats, radii.threat)
         for owner in (*self.error_shifts, *self.subgroups, *self.gallery):
             _known("cells", cells, owner.cell)
         for trap in self.traps:

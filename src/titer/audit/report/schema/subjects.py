@@ -9,7 +9,7 @@ from pydantic import Field, JsonValue
 from titer.audit.report.schema.base import Block, Text
 from titer.audit.report.schema.measures import Limit
 
-TaskKind = Literal["classification", "multilabel", "regression", "anomaly"]
+TaskKind = Literal["classification", "multilabel", "regression", "anomaly", "segmentation"]
 Status = Literal["passed", "failed", "not applicable"]
 
 
@@ -21,7 +21,14 @@ class Task(Block):
     positive_classes: tuple[Text, ...] = Field(default=(), description="Classes that count as diseased.")
     threshold: float | None = Field(default=None, description="Score above which a case counts as positive.")
     threshold_source: str = Field(default="", description="How the threshold was fixed, and on which split.")
-    tolerance: float | None = Field(default=None, ge=0, description="Regression: largest error that counts as right.")
+    tolerance: float | None = Field(
+        default=None,
+        ge=0,
+        description="Regression: largest error that counts as right. Segmentation: least agreement that does.",
+    )
+    measure: str = Field(
+        default="", description="Segmentation: the agreement that is held against the tolerance: dice, or pixels."
+    )
     unit: str = Field(default="", description="Unit of the predicted quantity; empty for classes.")
 
 

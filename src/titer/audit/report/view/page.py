@@ -21,6 +21,7 @@ class Page:
     datasets: Table
     attacks: Table
     curves: Figure | None
+    radii: Figure | None
     bars: Figure | None
     drops: Table | None
     results: tuple[results.Block, ...]
@@ -50,6 +51,7 @@ def page(report: Report, *, room: int) -> Page:
         datasets=overview.data_table(report, numbers),
         attacks=overview.attack_table(report, numbers),
         curves=figures.curve_figure(report, numbers),
+        radii=figures.radius_figure(report, numbers),
         bars=figures.bar_figure(report, numbers),
         drops=errors.published_table(report, numbers),
         results=results.blocks(report, numbers),
