@@ -119,6 +119,9 @@ def test_what_follows_a_deflate_stream_is_zeros_or_its_own_checksum() -> None:
     plain = Path(get_testdata_file("image_dfl.dcm")).read_bytes()
     assert fingerprint(plain).digests == fingerprint(plain[:-8]).digests
     assert fingerprint(plain).digests == fingerprint(plain[:-8] + bytes(70_000)).digests
+    assert fingerprint(plain).digests == fingerprint(plain + bytes(70_000)).digests
+    for size in range(8):
+        assert fingerprint(plain).digests == fingerprint(plain[:-8] + bytes(size)).digests
     assert fingerprint(plain).digests == fingerprint(plain + b"\0").digests
     assert code(plain[:-1] + b"\1") == "malformed.trailing"
     assert code(plain + bytes(50_000) + b"\1") == "malformed.trailing"
@@ -206,6 +209,11 @@ def test_compressed_pixels_stand_in_fragments_and_plain_ones_do_not() -> None:
 def test_words_of_32_bits_in_big_endian_order_are_refused() -> None:
     assert code(get_testdata_file("rtdose_expb.dcm")) == "unsupported.byte_order"
     assert code(get_testdata_file("rtdose_expb_1frame.dcm")) == "unsupported.byte_order"
+
+
+def test_big_endian_values_are_whole_words() -> None:
+    value = b"\x00\x28\x00\x10US\x00\x03\0\0\0"
+    assert code(header(value).replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.2\0")) == "malformed.length"
 
 
 def test_big_endian_words_of_16_bits_called_bytes_are_refused() -> None:
@@ -309,6 +317,8 @@ def test_extended_offsets_come_with_their_lengths() -> None:
     assert fingerprint(made([0], [len(frame)]))
     assert code(made([0], [len(frame) + 2])) == "malformed.offsets"
     assert code(made([0], [])) == "malformed.offsets"
+    odd = {0x7FE00001: element(0x7FE00001, "OV", bytes(10))}
+    assert code(minimal(odd)) == "malformed.offsets"
     assert code(made([0], [len(frame)], table=bytes(4))) == "malformed.offsets"
 
 

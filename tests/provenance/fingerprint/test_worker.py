@@ -102,6 +102,28 @@ def test_a_helper_waits_for_the_next_codestream_and_is_replaced_when_it_died(mon
     assert _worker._HELPERS.take() is not first
 
 
+def test_an_interrupted_question_ends_its_helper(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_worker, "_HELPERS", _worker._Helpers())
+    helper = _worker._HELPERS.take()
+    _worker._HELPERS.give_back(helper)
+
+    def interrupted(*_: object) -> tuple[bytes, bytes]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_worker, "_get", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fingerprint(get_testdata_file("MR_small_RLE.dcm"))
+    assert not helper.alive
+
+
+def test_at_the_end_no_helper_is_left() -> None:
+    helpers = _worker._Helpers()
+    helper = helpers.take()
+    helpers.give_back(helper)
+    helpers.end()
+    assert not helper.alive
+
+
 def test_callers_at_the_same_time_each_have_a_helper() -> None:
     paths = [
         get_testdata_file(name) for name in ("MR_small_RLE.dcm", "SC_rgb_rle_2frame.dcm", "MR_small_jp2klossless.dcm")

@@ -79,8 +79,8 @@ class Walker:
 
     def value(self, element: Element) -> bytes:
         """The value of the element that came last, as bytes in little-endian order."""
-        if element.length is None:
-            raise malformed("length", f"a length for {show(element.tag)}", "an undefined one")
+        # Only pixels may have an undefined length, and they are never held.
+        assert element.length is not None
         within("limit.value", f"bytes in {show(element.tag)}", element.length, self._limits.value_bytes, "value_bytes")
         data = self._stream.take(element.length)
         if not element.little and (width := _WORD.get(element.vr, 1)) > 1:

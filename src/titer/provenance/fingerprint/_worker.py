@@ -86,6 +86,8 @@ class _Helper:
             _put(given, head, data)
             told, flat = _get(taken, most)
             found = json.loads(told)
+            if not isinstance(found, dict):
+                raise ValueError
         except (OSError, EOFError, ValueError):
             self.end()
             return {}, b""
@@ -95,7 +97,7 @@ class _Helper:
             raise
         finally:
             limit.cancel()
-        return (found, flat) if isinstance(found, dict) else ({}, b"")
+        return found, flat
 
     def end(self) -> None:
         """Ends the process and waits for its end."""
