@@ -11,14 +11,14 @@ if ! command -v chromium >/dev/null 2>&1 || ! command -v chromedriver >/dev/null
         echo "Chromium and its driver are missing: the browser tests will be skipped (install chromium and chromium-driver)" >&2
     fi
 fi
-<<<<<<< HEAD
 if ! command -v strace >/dev/null 2>&1 || ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then
     if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
         apt-get -qq update
         DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends postgresql strace >/dev/null
     else
         echo "PostgreSQL's server or strace is missing: some tests of the ledger will be skipped (install postgresql and strace)" >&2
-=======
+    fi
+fi
 # Without them the tests of transport are skipped; CI fails instead. Services are not started: tests start their own.
 if ! command -v dcmcjpls >/dev/null 2>&1 || ! [ -x /usr/sbin/Orthanc ]; then
     if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
@@ -32,7 +32,6 @@ if ! command -v dcmcjpls >/dev/null 2>&1 || ! [ -x /usr/sbin/Orthanc ]; then
         exit 1
     else
         echo "DCMTK or Orthanc is missing: tests of transport will be skipped (install dcmtk and orthanc)" >&2
->>>>>>> h-fpother
     fi
 fi
 # Brings axe-core, which judges accessibility; its own dependencies are not needed.
