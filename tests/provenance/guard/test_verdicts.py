@@ -138,7 +138,12 @@ def test_what_is_withheld_is_kept_whole(hospital: Hospital) -> None:
 
 @pytest.mark.parametrize(
     ("name", "code"),
-    [("unknown_key", "key.unknown"), ("revoked", "key.revoked"), ("future", "time.future"), ("untold", "identity.subject")],
+    [
+        ("unknown_key", "key.unknown"),
+        ("revoked", "key.revoked"),
+        ("future", "time.future"),
+        ("untold", "identity.subject"),
+    ],
 )
 def test_reasons_tell_apart_what_verdicts_share(hospital: Hospital, name: str, code: str) -> None:
     raw, asked, policy = _text(), {}, {}

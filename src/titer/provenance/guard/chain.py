@@ -86,8 +86,6 @@ class Chain:
                 last, name = last + 1, queued
         if name is None:
             if last >= 0:
-                raise LedgerError(
-                    f"record {last} of the key", "none", "run `titer ledger fsck`", code="ledger.damaged"
-                )
+                raise LedgerError(f"record {last} of the key", "none", "run `titer ledger fsck`", code="ledger.damaged")
             return 0, FIRST
         return last + 1, name.hex()

@@ -253,5 +253,3 @@ class Decider:
 
 def _name(label: str) -> str:
     return label.rpartition(".v")[0]
-
-

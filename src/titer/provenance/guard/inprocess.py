@@ -135,7 +135,9 @@ class Guarded:
                     given = private_copy(tensor)
         if raw is None:
             action = "quarantine"
-        found = () if action == "quarantine" else self._detect(Case(raw or b"", checked.fingerprint, given, self._model))
+        found = (
+            () if action == "quarantine" else self._detect(Case(raw or b"", checked.fingerprint, given, self._model))
+        )
         if found:
             action = self.policy.action(checked.verdict, detected=True)
             checked = replace(checked, reasons=(*checked.reasons, *(each.code for each in found)))
@@ -170,7 +172,13 @@ class Guarded:
         return replace(answer, held=name)
 
     def _check(
-        self, source: Any, kind: str | None, subject: str | None, encounter: str | None, expected: bytes | None, caller: str
+        self,
+        source: Any,
+        kind: str | None,
+        subject: str | None,
+        encounter: str | None,
+        expected: bytes | None,
+        caller: str,
     ) -> tuple[bytes | dict[str, bytes] | None, Decision]:
         if not self._limits.allows(caller):
             return None, Decision("error", ("limit.rate",), "Its caller asks too often.")

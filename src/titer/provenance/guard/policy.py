@@ -97,7 +97,9 @@ class Policy:
         if not self.captures:
             raise _refused("keys of capture points", "none", "name the keys whose captures count")
         if min(self.patience, self.oldest) < 0:
-            raise _refused("seconds of at least 0", f"{self.patience} and {self.oldest}", "give them as positive numbers")
+            raise _refused(
+                "seconds of at least 0", f"{self.patience} and {self.oldest}", "give them as positive numbers"
+            )
 
     def action(self, verdict: str, *, detected: bool = False) -> Action:
         """What to do about a verdict: never less than the table says."""
