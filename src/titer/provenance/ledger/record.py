@@ -176,12 +176,28 @@ class Record:
         raw = self.canonical()
         leaf = raw + b"\n" + encoded(sign(CONTEXT + raw)).encode("ascii") + b"\n"
         # A token that signs with another key, or another algorithm, shows here and not years later.
-        parse(leaf)
+        verify(leaf)
         return leaf
 
 
 def parse(leaf: bytes) -> Record:
-    """The record in a leaf, its signature checked; RecordError unless it is byte for byte what `Record.sign` writes."""
+    """The record in a leaf; RecordError unless it has the form that `Record.sign` writes. See `verify` for signatures."""
+    return _split(leaf)[0]
+
+
+def verify(leaf: bytes) -> Record:
+    """The record in a leaf, its signature checked under the key that it names."""
+    record, raw, signature = _split(leaf)
+    try:
+        Ed25519PublicKey.from_public_bytes(bytes.fromhex(record.capture_key)).verify(signature, CONTEXT + raw)
+    except InvalidSignature as error:
+        raise RecordError(
+            "a signature of the capture key", "another", "do not trust this record", code="record.signature"
+        ) from error
+    return record
+
+
+def _split(leaf: bytes) -> tuple[Record, bytes, bytes]:
     if len(leaf) > LARGEST:
         raise RecordError(
             f"a leaf of at most {LARGEST} bytes", f"{len(leaf)}", "keep openings out of it", code="leaf.too_large"
@@ -195,13 +211,7 @@ def parse(leaf: bytes) -> Record:
         raise _invalid("a line with a signature in base 64", repr(line[:24])) from error
     if record.canonical() != raw or not text.endswith("\n") or len(signature) != _SIGNATURE_BYTES:
         raise _invalid("a record as RFC 8785 writes it, and a line with a signature of 64 bytes", repr(leaf[:24]))
-    try:
-        Ed25519PublicKey.from_public_bytes(bytes.fromhex(record.capture_key)).verify(signature, CONTEXT + raw)
-    except InvalidSignature as error:
-        raise RecordError(
-            "a signature of the capture key", "another", "do not trust this record", code="record.signature"
-        ) from error
-    return record
+    return record, raw, signature
 
 
 def _record(raw: bytes) -> Record:
