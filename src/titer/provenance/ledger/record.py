@@ -181,7 +181,7 @@ class Record:
 
 
 def parse(leaf: bytes) -> Record:
-    """The record in a leaf; RecordError unless it has the form that `Record.sign` writes. See `verify` for signatures."""
+    """The record in a leaf; RecordError unless it has the form that `Record.sign` writes (`verify` checks signatures)."""
     return _split(leaf)[0]
 
 
