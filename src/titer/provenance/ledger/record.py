@@ -56,32 +56,15 @@ EXT: Mapping[str, Mapping[str, re.Pattern[str] | type[int]]] = {
     "key": {"key": _HASH, "administrator": _HASH, "signature": _SIGNATURE},
     "revoke": {"key": _HASH, "from": int, "administrator": _HASH, "signature": _SIGNATURE},
     "policy": {"digest": _HASH},
-    "decision": {
-        "verdict": _VERDICTS,
-        "mode": _MODES,
-        "program": _HASH,
-        "tensor": _HASH,
-        "model": _HASH,
-        "output": _HASH,
-        "first": _HASH,
-        "second": _HASH,
-        "reason": _HASH,
-    },
+    "decision": {"verdict": _VERDICTS, "mode": _MODES}
+    | dict.fromkeys(("program", "tensor", "model", "output", "first", "second", "reason"), _HASH),
     "anchor": {"size": int, "root": _HASH, "log": _HASH, "token": _HASH},
     "retire": {"key": _HASH},
 }
 """What `ext` may hold, by kind of record: digests, keys, signatures, whole numbers and words of closed lists."""
 
-_NEEDED = {
-    "capture": set(),
-    "derive": {"program", "parameters"},
-    "key": {"key"},
-    "revoke": {"key", "from"},
-    "policy": {"digest"},
-    "decision": {"verdict"},
-    "anchor": set(),
-    "retire": set(),
-}  # fmt: skip
+_NEEDED = {"derive": {"program", "parameters"}, "key": {"key"}, "revoke": {"key", "from"}, "policy": {"digest"}}
+_NEEDED["decision"] = {"verdict"}
 
 
 @dataclass(frozen=True)
@@ -139,8 +122,9 @@ class Record:
 
     def _check_ext(self) -> None:
         allowed = EXT[self.kind]
-        if not _NEEDED[self.kind] <= set(self.ext) <= set(allowed):
-            raise _invalid(f"in `ext` {', '.join(allowed)}, with {sorted(_NEEDED[self.kind])}", f"{sorted(self.ext)}")
+        needed = _NEEDED.get(self.kind, set())
+        if not needed <= set(self.ext) <= set(allowed):
+            raise _invalid(f"in `ext` {', '.join(allowed)}, with {sorted(needed)}", f"{sorted(self.ext)}")
         for name, value in self.ext.items():
             form = allowed[name]
             if isinstance(form, re.Pattern):
@@ -181,7 +165,7 @@ class Record:
 
 
 def parse(leaf: bytes) -> Record:
-    """The record in a leaf; RecordError unless it has the form that `Record.sign` writes (`verify` checks signatures)."""
+    """The record in a leaf, its signature unchecked; RecordError unless it has the form that `Record.sign` writes."""
     return _split(leaf)[0]
 
 

@@ -33,31 +33,31 @@ class Digest(Protocol):
     """A named digest, as `titer.provenance.fingerprint` makes it."""
 
     @property
-    def name(self) -> str: ...  # noqa: D102
+    def name(self) -> str: ...
     @property
-    def label(self) -> str: ...  # noqa: D102
+    def label(self) -> str: ...
     @property
-    def value(self) -> bytes: ...  # noqa: D102
+    def value(self) -> bytes: ...
 
 
 class Fingerprint(Protocol):
     """What is asked of a fingerprint."""
 
     @property
-    def kind(self) -> str: ...  # noqa: D102
+    def kind(self) -> str: ...
     @property
-    def digests(self) -> Sequence[Digest]: ...  # noqa: D102
+    def digests(self) -> Sequence[Digest]: ...
     @property
-    def notes(self) -> Mapping[str, int]: ...  # noqa: D102
+    def notes(self) -> Mapping[str, int]: ...
 
 
 class Difference(Protocol):
     """What changed in a layer, in words."""
 
     @property
-    def layer(self) -> str: ...  # noqa: D102
+    def layer(self) -> str: ...
     @property
-    def sentence(self) -> str: ...  # noqa: D102
+    def sentence(self) -> str: ...
 
 
 Explain = Callable[[Mapping[str, Any], Any], Iterable[Difference]]
@@ -158,8 +158,8 @@ def _judged(layers: dict[str, State], where: str, record: Record, lines: tuple[s
 def compare(now: Fingerprint, opening: Opening, record: Record) -> dict[str, State]:
     """The state of each layer that the record commits to, or that the object has.
 
-    The same pixels in another lossless form are the same content: where `px` is the same, another `cs` is `carriage`, and
-    so is an `hb` that lost what stood outside the stored bits. The lexical form of FHIR numbers, `fl`, only informs.
+    The same pixels in another lossless form are the same content: where `px` is the same, another `cs` is `carriage`,
+    and so is an `hb` that lost what stood outside the stored bits. The lexical form of FHIR numbers, `fl`, informs.
     """
     there = {each.label: each for each in now.digests}
     versions = {each.name for each in now.digests}
