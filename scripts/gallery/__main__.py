@@ -1,4 +1,4 @@
-"""Draws docs/gallery.md and its pictures anew from the real data sets (`make gallery`; TITER_DATA names their folder).
+"""Draws docs/gallery.md and its pictures from the real data sets (`make gallery`; TITER_DATA names their folder).
 
 python scripts/gallery [--only BEGINNING]
 """
@@ -69,24 +69,31 @@ def _draw(figure: Figure, subject: Subject) -> None:
             order += "; axial, coronal and sagittal planes through the largest change"
     before, after = subject.said(outcome.clean_scores[row]), subject.said(outcome.scores[row])
     unit = figure.threat.change.unit(space)
-    spent = f"{outcome.queries[row]:.0f} questions, {outcome.passes[row]:.0f} gradients"
+    spent = f"Questions: {outcome.queries[row]:.0f}, gradients: {outcome.passes[row]:.0f}"
     times = "not magnified" if factor == 1 else f"{factor} times as large"
     said = figure.threat.sentence(space, task)
+    turned = _turned(before, after, bool(outcome.fooled[row]))
+    price = f"{outcome.cost[row]:.3g} {unit}"
+    alt = f"{subject.title}: {order}. The model says {before} before and {after} after."
     lines = [
         f"### {figure.attack.name} with {figure.threat.change.name}",
         "",
-        f"![{subject.title}: {order}. The model says {before} before and {after} after.](images/gallery/{picture})",
+        f"![{alt}](images/gallery/{picture})",
         "",
-        f"**{before} becomes {after}** at a cost of {outcome.cost[row]:.3g} {unit}. {said} {figure.remark}".strip(),
+        f"**{turned}** at a cost of {price}. {said} {figure.remark}".strip(),
         "",
-        f"{subject.title}: {order}, {times}. {spent}; {_fallen(outcome)} of the cases tried fell. {subject.credit}",
+        f"{subject.title}: {order}, {times}. {spent}. {_fallen(outcome)}. {subject.credit}",
         "",
     ]
     (_CAPTIONS / f"{figure.file}.md").write_text("\n".join(lines))
 
 
+def _turned(before: str, after: str, fooled: bool) -> str:
+    return f"{before} becomes {after}" if fooled else f"{before} stays {after}"
+
+
 def _fallen(outcome: Any) -> str:
-    return f"{int(outcome.fooled.sum())} of {len(outcome)}"
+    return f"Of {len(outcome)} cases tried {int(outcome.fooled.sum())} fell"
 
 
 def _page() -> str:

@@ -36,7 +36,8 @@ def panels(clean: Array, changed: Array, space: Space) -> tuple[bytes, int]:
     for before, after in rows:
         three = (_grey(before, low, high), _grey(after, low, high), _signed((after - before) * factor / (high - low)))
         lines.append(np.concatenate([_framed(each) for each in three], axis=1))
-    picture = Image.fromarray(np.concatenate(lines, axis=0).astype(np.uint8)).quantize(160)
+    picture = Image.fromarray(np.concatenate(lines, axis=0).astype(np.uint8), mode="P")
+    picture.putpalette(_palette())
     stream = io.BytesIO()
     picture.save(stream, "PNG", optimize=True)
     return stream.getvalue(), factor
@@ -53,20 +54,27 @@ def _planes(before: Array, after: Array) -> list[tuple[Array, Array]]:
     return [(one, two) for one, two in found]
 
 
+def _palette() -> bytes:
+    """128 greys, then 128 colors from blue over white to red."""
+    grey = np.repeat(np.linspace(0, 255, 128)[:, None], 3, axis=1)
+    share = np.linspace(-1, 1, 128)[:, None]
+    signed = 255 * (1 - np.abs(share)) + np.where(share < 0, _COLD, _WARM) * np.abs(share)
+    return np.concatenate([grey, signed]).round().astype(np.uint8).tobytes()
+
+
 def _grey(plane: Array, low: float, high: float) -> Array:
-    shade = np.clip((plane - low) / (high - low), 0, 1)
-    return np.repeat((255 * shade)[..., None], 3, axis=2)
+    return np.round(127 * np.clip((plane - low) / (high - low), 0, 1))
 
 
 def _signed(plane: Array) -> Array:
-    share = np.clip(2 * np.abs(plane), 0, 1)[..., None]
-    return 255 * (1 - share) + np.where(plane[..., None] < 0, _COLD, _WARM) * share
+    # Nothing changed is the white in the middle.
+    return np.where(plane == 0, 191, 128 + np.round(63.5 + 63.5 * np.clip(2 * plane, -1, 1)))
 
 
 def _framed(panel: Array) -> Array:
     times = max(1, _PANEL // panel.shape[0])
     large = panel.repeat(times, axis=0).repeat(times, axis=1)
-    return np.pad(large, ((0, _GAP), (0, _GAP), (0, 0)), constant_values=255)
+    return np.pad(large, ((0, _GAP), (0, _GAP)), constant_values=127)
 
 
 def strips(clean: Array, changed: Array, space: Space) -> tuple[str, int]:

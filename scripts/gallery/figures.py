@@ -58,26 +58,31 @@ def _at(change: object, limit: float, **more: object) -> ThreatModel:
     return ThreatModel(change, limit, **more)  # type: ignore[arg-type]
 
 
+def _grey(levels: int, **more: object) -> ThreatModel:
+    """So many of the 255 steps of a display."""
+    return _at(Additive("linf"), levels / 255, label=f"{levels}/255", **more)
+
+
 _SCORES, _LABELS = {"knowledge": "scores"}, {"knowledge": "labels"}
 FIGURES = (
-    Figure("film-fgsm", "film", FGSM(), _at(Additive("linf"), 4 / 255)),
-    Figure("film-pgd", "film", PGD(), _at(Additive("linf"), 2 / 255)),
-    Figure("film-strong", "film", Strong(), _at(Additive("linf"), 1 / 255)),
-    Figure("film-noise", "film", Noise(), _at(Additive("linf"), 2 / 255), "The control: chance instead of a search."),
+    Figure("film-fgsm", "film", FGSM(), _grey(4)),
+    Figure("film-pgd", "film", PGD(), _grey(2)),
+    Figure("film-strong", "film", Strong(), _grey(1)),
+    Figure("film-noise", "film", Noise(), _grey(2), "The control: chance instead of a search."),
     Figure("film-carlini-wagner", "film", CarliniWagner(), _at(Additive("l2"), 8.0)),
     Figure("film-deepfool", "film", DeepFool(), _at(Additive("l2"), 8.0)),
     Figure("film-fmn", "film", FMN(), _at(Additive("l2"), 8.0)),
     Figure("film-jsma", "film", JSMA(), _at(Additive("l0"), 60.0)),
     Figure("film-sigma-zero", "film", SigmaZero(), _at(Additive("l0"), 60.0)),
-    Figure("film-universal", "film", Universal(), _at(Additive("linf"), 6 / 255)),
+    Figure("film-universal", "film", Universal(), _grey(6)),
     Figure("film-patch", "film", AdversarialPatch(epochs=15), _at(Patch("circle"), 0.3)),
     Figure("film-natural-patch", "film", NaturalPatch(), _at(Patch("square"), 0.35)),
     Figure("film-grid", "film", Grid(points=7), _at(Affine(), 1.0)),
     Figure("film-contrast", "film", PGD(), _at(Contrast(), 1.0)),
     Figure("film-gamma", "film", Grid(points=21), _at(Gamma(), 60.0)),
     Figure("film-together", "film", PGD(), _at(Together((Part(Affine(), 0.5), Part(Additive("linf"), 1 / 255))), 1.0)),
-    Figure("film-square", "film", Square(), _at(Additive("linf"), 4 / 255, **_SCORES)),
-    Figure("film-nes", "film", NES(), _at(Additive("linf"), 4 / 255, **_SCORES)),
+    Figure("film-square", "film", Square(), _grey(4, **_SCORES)),
+    Figure("film-nes", "film", NES(), _grey(4, **_SCORES)),
     Figure("film-simba", "film", SimBA(), _at(Additive("l2"), 8.0, **_SCORES)),
     Figure("film-hopskipjump", "film", HopSkipJump(queries=2000), _at(Additive("l2"), 12.0, **_LABELS)),
     Figure("film-boundary", "film", Boundary(queries=2000), _at(Additive("l2"), 20.0, **_LABELS)),

@@ -56,32 +56,15 @@ EXT: Mapping[str, Mapping[str, re.Pattern[str] | type[int]]] = {
     "key": {"key": _HASH, "administrator": _HASH, "signature": _SIGNATURE},
     "revoke": {"key": _HASH, "from": int, "administrator": _HASH, "signature": _SIGNATURE},
     "policy": {"digest": _HASH},
-    "decision": {
-        "verdict": _VERDICTS,
-        "mode": _MODES,
-        "program": _HASH,
-        "tensor": _HASH,
-        "model": _HASH,
-        "output": _HASH,
-        "first": _HASH,
-        "second": _HASH,
-        "reason": _HASH,
-    },
+    "decision": {"verdict": _VERDICTS, "mode": _MODES}
+    | dict.fromkeys(("program", "tensor", "model", "output", "first", "second", "reason"), _HASH),
     "anchor": {"size": int, "root": _HASH, "log": _HASH, "token": _HASH},
     "retire": {"key": _HASH},
 }
 """What `ext` may hold, by kind of record: digests, keys, signatures, whole numbers and words of closed lists."""
 
-_NEEDED = {
-    "capture": set(),
-    "derive": {"program", "parameters"},
-    "key": {"key"},
-    "revoke": {"key", "from"},
-    "policy": {"digest"},
-    "decision": {"verdict"},
-    "anchor": set(),
-    "retire": set(),
-}  # fmt: skip
+_NEEDED = {"derive": {"program", "parameters"}, "key": {"key"}, "revoke": {"key", "from"}, "policy": {"digest"}}
+_NEEDED["decision"] = {"verdict"}
 
 
 @dataclass(frozen=True)
@@ -139,8 +122,9 @@ class Record:
 
     def _check_ext(self) -> None:
         allowed = EXT[self.kind]
-        if not _NEEDED[self.kind] <= set(self.ext) <= set(allowed):
-            raise _invalid(f"in `ext` {', '.join(allowed)}, with {sorted(_NEEDED[self.kind])}", f"{sorted(self.ext)}")
+        needed = _NEEDED.get(self.kind, set())
+        if not needed <= set(self.ext) <= set(allowed):
+            raise _invalid(f"in `ext` {', '.join(allowed)}, with {sorted(needed)}", f"{sorted(self.ext)}")
         for name, value in self.ext.items():
             form = allowed[name]
             if isinstance(form, re.Pattern):
@@ -176,12 +160,28 @@ class Record:
         raw = self.canonical()
         leaf = raw + b"\n" + encoded(sign(CONTEXT + raw)).encode("ascii") + b"\n"
         # A token that signs with another key, or another algorithm, shows here and not years later.
-        parse(leaf)
+        verify(leaf)
         return leaf
 
 
 def parse(leaf: bytes) -> Record:
-    """The record in a leaf, its signature checked; RecordError unless it is byte for byte what `Record.sign` writes."""
+    """The record in a leaf, its signature unchecked; RecordError unless it has the form that `Record.sign` writes."""
+    return _split(leaf)[0]
+
+
+def verify(leaf: bytes) -> Record:
+    """The record in a leaf, its signature checked under the key that it names."""
+    record, raw, signature = _split(leaf)
+    try:
+        Ed25519PublicKey.from_public_bytes(bytes.fromhex(record.capture_key)).verify(signature, CONTEXT + raw)
+    except InvalidSignature as error:
+        raise RecordError(
+            "a signature of the capture key", "another", "do not trust this record", code="record.signature"
+        ) from error
+    return record
+
+
+def _split(leaf: bytes) -> tuple[Record, bytes, bytes]:
     if len(leaf) > LARGEST:
         raise RecordError(
             f"a leaf of at most {LARGEST} bytes", f"{len(leaf)}", "keep openings out of it", code="leaf.too_large"
@@ -195,13 +195,7 @@ def parse(leaf: bytes) -> Record:
         raise _invalid("a line with a signature in base 64", repr(line[:24])) from error
     if record.canonical() != raw or not text.endswith("\n") or len(signature) != _SIGNATURE_BYTES:
         raise _invalid("a record as RFC 8785 writes it, and a line with a signature of 64 bytes", repr(leaf[:24]))
-    try:
-        Ed25519PublicKey.from_public_bytes(bytes.fromhex(record.capture_key)).verify(signature, CONTEXT + raw)
-    except InvalidSignature as error:
-        raise RecordError(
-            "a signature of the capture key", "another", "do not trust this record", code="record.signature"
-        ) from error
-    return record
+    return record, raw, signature
 
 
 def _record(raw: bytes) -> Record:
