@@ -32,7 +32,7 @@ class Receiver:
     def __init__(
         self, accept: Accept, *, title: str = "TITER", host: str = "127.0.0.1", port: int = 0, associations: int = 16
     ) -> None:
-        from pynetdicom import ALL_TRANSFER_SYNTAXES, AE, AllStoragePresentationContexts
+        from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts
 
         self._accept = accept
         self._address = (host, port)
