@@ -129,9 +129,9 @@ def build(space: Space, classes: int) -> nn.Sequential:
 
 
 def quantized(module: nn.Module, seen: Tensor) -> Through:
-    """Weights and activations in int8 (torch's own kernels, ranges read off `seen`), passed backwards as the float form.
+    """Weights and activations in int8, by torch's own kernels, with ranges read off `seen`.
 
-    Integer kernels have no gradients, so the float module stands in for them (BPDA, Athalye et al. 2018).
+    Integer kernels have no gradients, so the float module stands in for them backwards (BPDA, Athalye et al. 2018).
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

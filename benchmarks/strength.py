@@ -17,8 +17,8 @@ import argparse
 import json
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ import torch
 from _models import CASES, subject
 from torch import Tensor
 
+import titer
 from titer.attacks.attack import Attack
 from titer.attacks.engine import run
 from titer.attacks.pgd import PGD
@@ -72,7 +73,8 @@ def ours(attack: Attack, model: TorchModel, cases: Batch, norm: str, limit: floa
     """What an attack of Titer leaves standing."""
     threat = ThreatModel(Additive(norm), limit)  # type: ignore[arg-type]
     began = time.process_time()
-    outcome = run(attack, model, cases, threat, seed=f"strength {seed}")
+    # As many at once as AutoAttack gets.
+    outcome = run(attack, model, cases, threat, seed=f"strength {seed}", size=len(cases))
     took = time.process_time() - began
     assert not outcome.violated.any()
     return Found(~outcome.fooled, took)
@@ -123,10 +125,10 @@ def _rows(shape: tuple[int, ...]) -> tuple[int, int, int]:
     return channels, rows, length // rows
 
 
-def compare(field: str, kind: str, norm: str, limit: float, seeds: int, say: Callable[[str], None]) -> dict[str, Any]:
+def compare(field: str, kind: str, norm: str, limit: float, *, seeds: int, count: int) -> dict[str, Any]:
     """One row of the table."""
     one = subject(field, kind)
-    model, cases = one.model, one.cases
+    model, cases = one.model, one.cases.take(range(min(count, len(one.cases))))
     right = model.task.correct(model.predict(cases.inputs), cases.targets)
     blind = ours(BLIND, model, cases, norm, limit, 0)
     row: dict[str, Any] = {
@@ -153,7 +155,6 @@ def compare(field: str, kind: str, norm: str, limit: float, seeds: int, say: Cal
     means = [float(np.mean(row[name]["standing"])) for name in kept]
     row["points"] = round(100 * (means[0] - means[1]) / len(cases), 3)
     row["times"] = round(sum(row["strong"]["seconds"]) / sum(row["autoattack"]["seconds"]), 3)
-    say(line(row))
     return row
 
 
@@ -171,26 +172,29 @@ def line(row: dict[str, Any]) -> str:
     return " | ".join([*where, *sides, f"{row['points']:+.2f}", *seconds, f"{row['times']:.2f}", *stand])
 
 
-HEAD = "data | model | norm | limit | clean | PGD-CE | strong | AutoAttack | either | points | s | s AA | ratio | standing"
+HEAD = (
+    "data | model | norm | limit | clean | PGD-CE | strong | AutoAttack | either | points | s | s AA | ratio | standing"
+)
 
 
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--only", default="", help="rows whose name, as in signals/smoothed/l2, begins so")
-    asked.add_argument("--seeds", type=int, default=SEEDS)
+    asked.add_argument("--only", nargs="*", default=[""], help="rows whose names, as signals/smoothed/l2, begin so")
+    asked.add_argument("--seeds", type=int, default=SEEDS, help="draws of each")
+    asked.add_argument("--cases", type=int, default=CASES, help="cases, the first of those there are")
     asked.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     chosen = asked.parse_args()
     torch.set_num_threads(1)
+    versions = {"titer": titer.__version__, "torch": torch.__version__, "pyautoattack": version("pyautoattack")}
+    rows: list[dict[str, Any]] = []
     print(HEAD, flush=True)
-    rows = [
-        compare(field, kind, norm, limit, chosen.seeds, lambda text: print(text, flush=True))
-        for field, models in LIMITS.items()
-        for kind, limits in models.items()
-        for norm, limit in limits.items()
-        if f"{field}/{kind}/{norm}".startswith(chosen.only)
-    ]
-    versions = {"torch": torch.__version__, "pyautoattack": "0.2.0"}
-    chosen.out.write_text(json.dumps({"cases": CASES, "versions": versions, "rows": rows}, indent=1) + "\n")
+    for field, models in LIMITS.items():
+        for kind, limits in models.items():
+            for norm, limit in limits.items():
+                if f"{field}/{kind}/{norm}".startswith(tuple(chosen.only)):
+                    rows.append(compare(field, kind, norm, limit, seeds=chosen.seeds, count=chosen.cases))
+                    print(line(rows[-1]), flush=True)
+                    chosen.out.write_text(json.dumps({"versions": versions, "rows": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
