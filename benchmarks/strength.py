@@ -8,7 +8,8 @@ returns is judged as an attack of ours is: within the limit, within the range, a
 knows pictures from 0 to 1 only, so it gets the cases so scaled, and signals folded into rows of a picture. It asks for
 as many targets as it has been told, so it is told how many there are. PGD on the cross-entropy stands beside both.
 
-Writes benchmarks/strength.json and prints a table. `--only` picks rows by the beginning of their names.
+Writes benchmarks/strength.json and prints a table. `--only` picks rows by the beginning of their names. `--keep`
+repeats our side alone and keeps what AutoAttack did from the file that is there; times are then not compared.
 """
 
 from __future__ import annotations
@@ -125,12 +126,13 @@ def _rows(shape: tuple[int, ...]) -> tuple[int, int, int]:
     return channels, rows, length // rows
 
 
-def compare(field: str, kind: str, norm: str, limit: float, *, seeds: int, count: int) -> dict[str, Any]:
-    """One row of the table."""
+def compare(
+    field: str, kind: str, norm: str, limit: float, *, seeds: int, count: int, before: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """One row of the table; with `before`, AutoAttack's part is taken from that row."""
     one = subject(field, kind)
     model, cases = one.model, one.cases.take(range(min(count, len(one.cases))))
     right = model.task.correct(model.predict(cases.inputs), cases.targets)
-    blind = ours(BLIND, model, cases, norm, limit, 0)
     row: dict[str, Any] = {
         "data": field,
         "model": kind,
@@ -139,23 +141,28 @@ def compare(field: str, kind: str, norm: str, limit: float, *, seeds: int, count
         "unit": model.space.unit,
         "n": len(cases),
         "clean": _share(right),
-        "pgd-ce": _share(blind.stands),
+        "pgd-ce": _share(ours(BLIND, model, cases, norm, limit, 0).stands),
     }
-    kept: dict[str, list[Found]] = {"strong": [], "autoattack": []}
-    for seed in range(seeds):
-        kept["strong"].append(ours(Strong(), model, cases, norm, limit, seed))
-        kept["autoattack"].append(theirs(model, cases, norm, limit, seed))
-    for name, found in kept.items():
-        row[name] = {
-            **_share(found[0].stands),
-            "standing": [int(each.stands.sum()) for each in found],
-            "seconds": [round(each.seconds, 2) for each in found],
-        }
-    row["either"] = _share(np.all([each.stands for found in kept.values() for each in found], axis=0))
-    means = [float(np.mean(row[name]["standing"])) for name in kept]
+    strong = [ours(Strong(), model, cases, norm, limit, seed) for seed in range(seeds)]
+    row["strong"] = _side(strong)
+    if before is not None and all(row[key] == before[key] for key in ("data", "model", "norm", "limit", "n", "clean")):
+        row["autoattack"] = before["autoattack"]
+    else:
+        auto = [theirs(model, cases, norm, limit, seed) for seed in range(seeds)]
+        row["autoattack"] = _side(auto)
+        row["either"] = _share(np.all([each.stands for each in strong + auto], axis=0))
+        row["times"] = round(sum(each.seconds for each in strong) / sum(each.seconds for each in auto), 3)
+    means = [float(np.mean(row[name]["standing"])) for name in ("strong", "autoattack")]
     row["points"] = round(100 * (means[0] - means[1]) / len(cases), 3)
-    row["times"] = round(sum(row["strong"]["seconds"]) / sum(row["autoattack"]["seconds"]), 3)
     return row
+
+
+def _side(found: list[Found]) -> dict[str, Any]:
+    return {
+        **_share(found[0].stands),
+        "standing": [int(each.stands.sum()) for each in found],
+        "seconds": [round(each.seconds, 2) for each in found],
+    }
 
 
 def _share(stands: Array) -> dict[str, Any]:
@@ -165,15 +172,17 @@ def _share(stands: Array) -> dict[str, Any]:
 
 def line(row: dict[str, Any]) -> str:
     """One row of the printed table."""
-    sides = [f"{100 * row[name]['robust']:.1f}" for name in ("clean", "pgd-ce", "strong", "autoattack", "either")]
-    seconds = [f"{np.mean(row[name]['seconds']):.1f}" for name in ("strong", "autoattack")]
-    where = [row["data"], row["model"], row["norm"], f"{row['limit']:g}"]
-    stand = [f"{row[name]['standing']}" for name in ("strong", "autoattack")]
-    return " | ".join([*where, *sides, f"{row['points']:+.2f}", *seconds, f"{row['times']:.2f}", *stand])
+    shares = [f"{100 * row[name]['robust']:.1f}" for name in ("clean", "pgd-ce", "strong", "autoattack")]
+    where = [row["data"], row["model"], row["norm"], f"{row['limit']:g} {row['unit']}"]
+    seconds = (
+        [f"{np.mean(row[name]['seconds']):.1f}" for name in ("strong", "autoattack")] if "times" in row else ["", ""]
+    )
+    ends = [f"{100 * row['strong'][end]:.1f}" for end in ("low", "high")]
+    return " | ".join([*where, *shares, " to ".join(ends), f"{row['points']:+.2f}", *seconds])
 
 
 HEAD = (
-    "data | model | norm | limit | clean | PGD-CE | strong | AutoAttack | either | points | s | s AA | ratio | standing"
+    "data | model | norm | limit | clean | PGD-CE | strong | AutoAttack | 95 % of strong | points | s | s of AutoAttack"
 )
 
 
@@ -183,7 +192,10 @@ def main() -> None:
     asked.add_argument("--seeds", type=int, default=SEEDS, help="draws of each")
     asked.add_argument("--cases", type=int, default=CASES, help="cases, the first of those there are")
     asked.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    asked.add_argument("--keep", action="store_true", help="repeat our side alone")
     chosen = asked.parse_args()
+    kept = json.loads(chosen.out.read_text())["rows"] if chosen.keep else []
+    old = {(row["data"], row["model"], row["norm"]): row for row in kept}
     torch.set_num_threads(1)
     versions = {"titer": titer.__version__, "torch": torch.__version__, "pyautoattack": version("pyautoattack")}
     rows: list[dict[str, Any]] = []
@@ -192,7 +204,10 @@ def main() -> None:
         for kind, limits in models.items():
             for norm, limit in limits.items():
                 if f"{field}/{kind}/{norm}".startswith(tuple(chosen.only)):
-                    rows.append(compare(field, kind, norm, limit, seeds=chosen.seeds, count=chosen.cases))
+                    before = old.get((field, kind, norm))
+                    rows.append(
+                        compare(field, kind, norm, limit, seeds=chosen.seeds, count=chosen.cases, before=before)
+                    )
                     print(line(rows[-1]), flush=True)
                     chosen.out.write_text(json.dumps({"versions": versions, "rows": rows}, indent=1) + "\n")
 

@@ -19,20 +19,20 @@ __all__ = ["peers"]
 pytestmark = [pytest.mark.peers, pytest.mark.usefixtures("peers")]
 
 ROOT = HERE.parents[1]
-CASES = 80
-ROWS = ("signals/smoothed/linf", "signals/saturated", "signals/quantized/linf")
+CASES = 60
+ROWS = ("signals/saturated", "signals/quantized/linf")
 
 
 @pytest.fixture(scope="module")
 def rows(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """Rows of the benchmark by model and norm."""
     out = tmp_path_factory.mktemp("strength") / "rows.json"
+    asked = ["--seeds", "1", "--cases", str(CASES), "--out", str(out), "--only", *ROWS]
     done = subprocess.run(
-        [str(PYTHON), str(ROOT / "benchmarks" / "strength.py"), "--seeds", "1", "--cases", str(CASES)]
-        + ["--out", str(out), "--only", *ROWS],
+        [str(PYTHON), str(ROOT / "benchmarks" / "strength.py"), *asked],
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=560,
         check=False,
         env={
             "PATH": os.environ["PATH"],
@@ -46,7 +46,7 @@ def rows(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     return {f"{row['model']}-{row['norm']}": row for row in json.loads(out.read_text())["rows"]}
 
 
-@pytest.mark.parametrize("name", ["smoothed-linf", "saturated-linf", "saturated-l2", "quantized-linf"])
+@pytest.mark.parametrize("name", ["saturated-linf", "saturated-l2", "quantized-linf"])
 def test_strong_leaves_no_more_standing_than_autoattack(rows: dict[str, dict[str, Any]], name: str) -> None:
     row = rows[name]
     assert row["n"] == CASES
@@ -61,6 +61,5 @@ def test_the_saturated_model_is_robust_to_cross_entropy_alone(rows: dict[str, di
 
 
 def test_the_comparison_is_about_something(rows: dict[str, dict[str, Any]]) -> None:
-    for name in ("smoothed-linf", "quantized-linf"):
-        row = rows[name]
-        assert 0.2 < row["strong"]["robust"] < row["clean"]["robust"] - 0.2
+    row = rows["quantized-linf"]
+    assert 0.2 < row["strong"]["robust"] < row["clean"]["robust"] - 0.2
