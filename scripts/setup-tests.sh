@@ -1,5 +1,6 @@
 #!/bin/sh
-# What the tests need beside Python packages: Chromium for the report, and the peer libraries in an environment of their own.
+# What the tests need beside Python packages: Chromium for the report, DCMTK and Orthanc for the transport of images, and the
+# peer libraries in an environment of their own.
 set -eu
 cd "$(dirname "$0")/.."
 if ! command -v chromium >/dev/null 2>&1 || ! command -v chromedriver >/dev/null 2>&1; then
@@ -8,6 +9,21 @@ if ! command -v chromium >/dev/null 2>&1 || ! command -v chromedriver >/dev/null
         DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium chromium-driver >/dev/null
     else
         echo "Chromium and its driver are missing: the browser tests will be skipped (install chromium and chromium-driver)" >&2
+    fi
+fi
+# Without them the tests of transport are skipped; CI fails instead. Services are not started: tests start their own.
+if ! command -v dcmcjpls >/dev/null 2>&1 || ! [ -x /usr/sbin/Orthanc ]; then
+    if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
+        apt-get -qq update
+        DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends dcmtk orthanc >/dev/null
+        if command -v service >/dev/null 2>&1; then
+            service orthanc stop >/dev/null 2>&1 || true
+        fi
+    elif [ "${CI:-}" = true ]; then
+        echo "CI needs DCMTK and Orthanc (install dcmtk and orthanc)" >&2
+        exit 1
+    else
+        echo "DCMTK or Orthanc is missing: tests of transport will be skipped (install dcmtk and orthanc)" >&2
     fi
 fi
 # Brings axe-core, which judges accessibility; its own dependencies are not needed.

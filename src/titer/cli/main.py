@@ -18,7 +18,7 @@ _COMMANDS = {
     "demo": ("titer.cli.audit:demo", "Audit the embedded models and data: biopsies, chest phantom, ECG."),
     "init": ("titer.cli.init:init", "Look at a model and data, and write a short plan for them."),
     "list": ("titer.cli.data:methods", "List attacks, changes, reference models, traps, plans and the like."),
-    "report": ("titer.cli.report:report", "Draw the report of a finished audit again."),
+    "report": ("titer.cli.report:report", "Draw a finished report again, as page or PDF; sign and verify it."),
     "reproduce": ("titer.cli.reproduce:reproduce", "Repeat a paper's experiments and set our figures beside its own."),
     "schema": ("titer.cli.report:schema", "Print the JSON schema of a report."),
 }
