@@ -180,6 +180,13 @@ def test_what_is_no_plain_row_is_refused(source: Any, code: str) -> None:
     assert caught.value.code == code
 
 
+def test_refusals_never_quote_a_cell() -> None:
+    for kind in ("number", "double", "date", "timestamp", "boolean", "binary"):
+        with pytest.raises(FingerprintError) as caught:
+            tr({"x": "DOE^JANE"}, x=kind)
+        assert "DOE" not in str(caught.value)
+
+
 def test_types_have_to_be_known_and_cover_the_row() -> None:
     with pytest.raises(PlanError, match="did you mean 'number'"):
         tr({"x": 1}, x="numbr")

@@ -76,7 +76,9 @@ def _parsed(text: str) -> tuple[str, str, int]:
     """Sign, digits without zeros at either end, and the power of ten of the last digit."""
     found = _DECIMAL.fullmatch(text)
     if found is None or not (found[2] or found[3]):
-        raise refuse("malformed.number", "a decimal number", repr(text[:40]), "write it like 1.25 or 1.25e-3")
+        # Not quoted: where a number should stand there may be a name.
+        got = f"{len(text)} characters that are none"
+        raise refuse("malformed.number", "a decimal number", got, "write it like 1.25 or 1.25e-3")
     if found[5] and len(found[5].lstrip("0")) > _EXPONENT_DIGITS:
         got = f"{len(found[5])} digits"
         raise refuse("limit.exponent", f"an exponent of at most {_EXPONENT_DIGITS} digits", got, "write the number out")

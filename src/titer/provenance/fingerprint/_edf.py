@@ -21,7 +21,8 @@ _EDF = b"0       "
 _PIECE = 1 << 20
 _SIGNAL_BYTES = 256
 _WIDTHS = (16, 80, 8, 8, 8, 8, 8, 80, 8, 32)
-_ANNOTATIONS = (b"EDF Annotations", b"BDF Annotations")
+# In EDF+ and BDF+ alone: elsewhere the label is a label, and readers take what stands there for samples.
+_ANNOTATIONS = {b"EDF+": b"EDF Annotations", b"BDF+": b"BDF Annotations"}
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ def read(stream: Stream, limits: Limits) -> Fingerprint:
         raise malformed("header", "256 header bytes and 256 more per signal", "another number")
     duration = _number(head[244:252])
     channels = Channels(limits)
-    signals = _signals(stream.take(count * _SIGNAL_BYTES), count, duration, channels)
+    marks = _ANNOTATIONS.get(head[192:196])
+    signals = _signals(stream.take(count * _SIGNAL_BYTES), count, duration, marks, channels)
     sizes = [signal.samples * width for signal in signals]
     within("limit.object", "bytes", stream.at + records * sum(sizes), limits.object_bytes, "object_bytes")
     _samples(stream, signals, records, width, channels)
@@ -70,7 +72,7 @@ def read(stream: Stream, limits: Limits) -> Fingerprint:
     return channels.fingerprint(found, {"annotations": sum(signal.channel is None for signal in signals)})
 
 
-def _signals(data: bytes, count: int, duration: Fraction, channels: Channels) -> list[_Signal]:
+def _signals(data: bytes, count: int, duration: Fraction, marks: bytes | None, channels: Channels) -> list[_Signal]:
     columns, at = [], 0
     for width in _WIDTHS:
         columns.append([data[at + number * width : at + (number + 1) * width] for number in range(count)])
@@ -79,7 +81,7 @@ def _signals(data: bytes, count: int, duration: Fraction, channels: Channels) ->
     for label, _, unit, low, high, least, most, _, samples, _ in zip(*columns, strict=True):
         number = None
         each = _whole(samples, "samples in a record")
-        if label.strip(b" \0") not in _ANNOTATIONS:
+        if label.strip(b" \0") != marks:
             if duration <= 0 or each == 0:
                 raise malformed("rate", "a positive duration and number of samples", "zero or less")
             steps = _number(most) - _number(least)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from itertools import accumulate
 from json.encoder import encode_basestring
 from typing import Any
 
+from titer.errors import FingerprintError
 from titer.provenance.fingerprint._canonical import decimal_text
 from titer.provenance.fingerprint._stream import Source, opened
 from titer.provenance.fingerprint.fingerprint import Limits, refuse, within
@@ -69,42 +70,55 @@ def written(value: Any, number: Callable[[str], str] = decimal_text) -> bytes:
     >>> written({"b": Number("1.0"), "a": [None, True, "\\n"]})
     b'{"a":[null,true,"\\\\n"],"b":1}'
     """
+    pieces: list[str] = []
+    _write(value, number, pieces.append)
     try:
-        return "".join(_written(value, number)).encode("utf-8")
+        return "".join(pieces).encode("utf-8")
     except UnicodeEncodeError as error:
-        raise refuse("malformed.unicode", "whole characters", "half of a surrogate pair", _REMEDY) from error
+        raise _half() from error
 
 
-def _written(value: Any, number: Callable[[str], str]) -> Iterator[str]:
-    if isinstance(value, Number):
-        yield number(value)
-    elif isinstance(value, str):
-        yield encode_basestring(value)
+def _write(value: Any, number: Callable[[str], str], put: Callable[[str], None]) -> None:
+    if type(value) is str:
+        put(encode_basestring(value))
+    elif isinstance(value, Number):
+        put(number(value))
     elif isinstance(value, dict):
         mark = "{"
-        for key in sorted(value, key=utf16):
-            yield f"{mark}{encode_basestring(key)}:"
-            yield from _written(value[key], number)
+        for key in ordered(value):
+            put(f"{mark}{encode_basestring(key)}:")
+            _write(value[key], number, put)
             mark = ","
-        yield "}" if value else "{}"
+        put("}" if value else "{}")
     elif isinstance(value, list):
         mark = "["
         for each in value:
-            yield mark
-            yield from _written(each, number)
+            put(mark)
+            _write(each, number, put)
             mark = ","
-        yield "]" if value else "[]"
+        put("]" if value else "[]")
     else:
-        yield {None: "null", True: "true", False: "false"}[value]
+        put({None: "null", True: "true", False: "false"}[value])
 
 
-def utf16(key: str) -> bytes:
-    """What RFC 8785 sorts keys by: their UTF-16 code units.
+def ordered(keys: Iterable[str]) -> list[str]:
+    """Keys as RFC 8785 sorts them: by their UTF-16 code units.
 
-    >>> sorted(["\\ufb33", "\\U0001f600"], key=utf16) == ["\\U0001f600", "\\ufb33"]
+    >>> ordered(["\\ufb33", "\\U0001f600", "b", "a"]) == ["a", "b", "\\U0001f600", "\\ufb33"]
     True
     """
-    return key.encode("utf-16-be")
+    found = list(keys)
+    # Below the surrogates this is the order of characters, which is quicker to find.
+    if "".join(found).isascii():
+        return sorted(found)
+    try:
+        return sorted(found, key=lambda key: key.encode("utf-16-be"))
+    except UnicodeEncodeError as error:
+        raise _half() from error
+
+
+def _half() -> FingerprintError:
+    return refuse("malformed.unicode", "whole characters", "half of a surrogate pair", _REMEDY)
 
 
 def _text(source: Source, limits: Limits) -> str:

@@ -11,11 +11,9 @@ inside this one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from titer.provenance.fingerprint._canonical import decimal_text
-from titer.provenance.fingerprint._json import Number, read, written
+from titer.provenance.fingerprint._json import Number, ordered, read, written
 from titer.provenance.fingerprint._stream import Source
 from titer.provenance.fingerprint.fingerprint import Digest, Fingerprint, Limits, digest, refuse
 
@@ -55,15 +53,13 @@ def fingerprint(source: Source, limits: Limits | None = None) -> Fingerprint:
         raise refuse("malformed.fhir", "a resource with its resourceType", "other JSON", "send one FHIR resource")
     narratives: dict[str, Any] = {}
     content = _content(resource, "", narratives)
-    made = [_digest("fl", content, str), _digest("fv", content, decimal_text)]
+    parts = {name: written({name: content[name]})[1:-1] for name in ordered(content)}
+    values = b"{" + b",".join(parts.values()) + b"}"
+    made = [Digest("fl", 1, digest("fl", 1, [written(content, str)])), Digest("fv", 1, digest("fv", 1, [values]))]
     if narratives:
-        made.append(_digest("nr", narratives, str))
-    elements = {name: digest("fv.element", 1, [written({name: value})]).hex() for name, value in content.items()}
+        made.append(Digest("nr", 1, digest("nr", 1, [written(narratives, str)])))
+    elements = {name: digest("fv.element", 1, [part]).hex() for name, part in parts.items()}
     return Fingerprint("fhir", tuple(made), {"elements": elements}, {"narratives": len(narratives)})
-
-
-def _digest(name: str, value: Any, number: Callable[[str], str]) -> Digest:
-    return Digest(name, 1, digest(name, 1, [written(value, number)]))
 
 
 def _is_resource(value: dict[str, Any]) -> bool:
@@ -77,17 +73,15 @@ def _content(value: Any, place: str, narratives: dict[str, Any]) -> Any:
         return [_content(each, f"{place}/{number}", narratives) for number, each in enumerate(value)]
     if not isinstance(value, dict):
         return value
-    kept: dict[str, Any] = {}
+    resource, kept = _is_resource(value), {}
     for name, each in value.items():
         inside = f"{place}/{name.replace('~', '~0').replace('/', '~1')}"
-        if _is_resource(value) and name == "text" and isinstance(each, dict):
+        if resource and name == "text" and isinstance(each, dict):
             narratives[place] = each
-            continue
-        if _is_resource(value) and name == "meta" and isinstance(each, dict):
+        elif resource and name == "meta" and isinstance(each, dict):
             rest = {key: part for key, part in each.items() if key not in _SET_BY_SERVERS}
-            if not rest:
-                continue
-            kept[name] = _content(rest, inside, narratives)
+            if rest:
+                kept[name] = _content(rest, inside, narratives)
         else:
-            kept[name] = _content(each, inside, narratives)
+            kept[name] = _content(each, inside, narratives) if isinstance(each, (dict, list)) else each
     return kept

@@ -68,7 +68,6 @@ def claims(source: Source, limits: Limits | None = None, most: int | None = None
         for segment in segments(stream, limits or Limits()):
             if made := reading.take(segment):
                 yield made
-        reading.end()
 
 
 @dataclass
@@ -154,11 +153,6 @@ class _Reading:
         elif self.loop is not None:
             self.loop[1].update(segment.canonical())
         return None
-
-    def end(self) -> None:
-        """Nothing may be open at the end."""
-        if self.open:
-            raise malformed("truncated", "a file that ends with IEA", "one that ends before")
 
     def _enter(self, segment: Segment) -> None:
         if len(self.open) == len(_ENVELOPES) or segment.name != list(_ENVELOPES)[len(self.open)]:
