@@ -309,8 +309,7 @@ def test_what_is_unchanged_is_verified_and_says_why() -> None:
 
 def test_one_character_makes_it_altered() -> None:
     log, openings = logged("fever")
-    changes = lambda material, now: [Digest("tx", 1, bytes(32))] and []  # noqa: E731
-    found = verify(text_of("fevers"), openings[0], log.receipt(0), POLICY, explain=changes)
+    found = verify(text_of("fevers"), openings[0], log.receipt(0), POLICY)
     assert (found.outcome, found.exit_code) == ("altered", 1)
 
 
@@ -360,8 +359,7 @@ def test_no_bit_of_a_receipt_may_change() -> None:
     stop = receipt.index(b"\n\xe2\x80\x94 ", start + 1)
     lean = receipt[:start] + receipt[stop:]
     assert verify(now, openings[1], lean, POLICY).exit_code == 0
-    step = 1
-    for other in bits(lean)[::step]:
+    for other in bits(lean):
         # A witness whose name is changed is a stranger: then too few are left.
         assert verify(now, openings[1], other, POLICY).exit_code in (3, 4)
 
@@ -390,7 +388,8 @@ def test_what_is_no_receipt_is_refused(change: Callable[[bytes], bytes]) -> None
     log, _ = logged("fever")
     with pytest.raises(RecordError):
         Receipt.parse(change(log.receipt(0)))
-    assert Receipt.parse(log.receipt(0)).format() == log.receipt(0)
+    good = log.receipt(0)
+    assert Receipt.parse(good).format() == good
 
 
 def image(high_bits: int = 0, **layers: bytes) -> Fingerprint:
