@@ -74,7 +74,7 @@ def unbundle(raw: bytes, width: int = WIDTH) -> list[bytes]:
     >>> unbundle(bundle([b"ab", b""]), 2)
     [b'ab', b'']
     """
-    leaves, at = [], 0
+    at, leaves = 0, list[bytes]()
     while at < len(raw):
         stop = at + 2 + int.from_bytes(raw[at : at + 2], "big")
         if at + 2 > len(raw) or stop > len(raw):
