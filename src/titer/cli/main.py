@@ -21,6 +21,7 @@ _COMMANDS = {
     "report": ("titer.cli.report:report", "Draw a finished report again, as page or PDF; sign and verify it."),
     "reproduce": ("titer.cli.reproduce:reproduce", "Repeat a paper's experiments and set our figures beside its own."),
     "schema": ("titer.cli.report:schema", "Print the JSON schema of a report."),
+    "verify": ("titer.cli.verify:verify", "Check, offline, that a file is as it was captured."),
 }
 
 

@@ -1,0 +1,392 @@
+"""The ledger as a program uses it: append a record, get its index and its receipt.
+
+Many threads of many processes append at once. Each process has one worker: that of the process which holds the lease
+sequences for all, the others queue in the database. There is no timer in the way: a group is whatever waits when the
+last one is done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal, NamedTuple
+
+from titer.errors import LedgerError, LedgerRolledBack, RecordError
+from titer.provenance.ledger import merkle, tiles
+from titer.provenance.ledger.mark import HighWaterMark
+from titer.provenance.ledger.publish import Site
+from titer.provenance.ledger.sequencer import GROUP, Placed, Sequencer, Signing, conflict, require_open
+from titer.provenance.ledger.store import Item, Store
+
+State = Literal["published", "pending", "durable"]
+
+LARGEST = 8192
+"""The most bytes of a leaf."""
+
+_EAGER, _LAZY = 0.002, 0.05
+
+
+class Admitted(NamedTuple):
+    """What the ledger must know of a leaf: who counts, and the count."""
+
+    capture_key: str
+    counter: int
+
+
+Admit = Callable[[bytes], Admitted]
+"""Checks a leaf, its signature included; raises RecordError for one that may not enter."""
+
+
+@dataclass(frozen=True)
+class Appended:
+    """Where an appended leaf stands.
+
+    Arguments
+        leaf_hash: the leaf's hash in the tree.
+        index: its place in the log; None while it waits in the queue.
+        state: `published` (a checkpoint covers it), `pending` (durable, but witnesses have not sufficed in time), or
+            `durable` (all that was asked for).
+    """
+
+    leaf_hash: bytes
+    index: int | None
+    state: State
+
+
+class _Waiter:
+    __slots__ = ("done", "error", "index", "item", "published", "wants")
+
+    def __init__(self, item: Item, wants: Literal["published", "durable"]) -> None:
+        self.item, self.wants = item, wants
+        self.index: int | None = None
+        self.error: LedgerError | None = None
+        self.published = False
+        self.done = threading.Event()
+
+    def fail(self, error: LedgerError) -> None:
+        self.error = error
+        self.done.set()
+
+    def durable(self, index: int | None) -> None:
+        self.index = index
+        if self.wants == "durable":
+            self.done.set()
+
+    def covered(self) -> None:
+        self.published = True
+        self.done.set()
+
+
+class Ledger:
+    """An open ledger.
+
+    Arguments
+        store, site, mark: where entries, files and the high-water mark are; see `titer.provenance.ledger.settings` for
+            how a folder names them.
+        origin: the log's name.
+        signing: how checkpoints are signed, and when they may be published.
+        admit: checks each leaf before it enters.
+        patience: seconds after which a silent sequencer is taken over from.
+        quota: how many leaves of one capture key may wait at once in this process.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        site: Site,
+        mark: HighWaterMark,
+        origin: str,
+        signing: Signing,
+        admit: Admit,
+        *,
+        patience: float = 3.0,
+        quota: int = 10_000,
+    ) -> None:
+        self.store, self.site, self.mark, self.origin, self.signing = store, site, mark, origin, signing
+        self.sequencer = Sequencer(store, site, mark, origin, signing, patience=patience)
+        self._admit = admit
+        self._quota = quota
+        self._waiting: Counter[str] = Counter()
+        self._ready = threading.Condition()
+        self._fresh: list[_Waiter] = []
+        self._placed: list[_Waiter] = []
+        self._worker: threading.Thread | None = None
+        self._closing = False
+        self._broken: LedgerError | None = None
+        self._retry = 0.0
+        self._again = 0.0
+        self._idle = _EAGER
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- appending ------------------------------------------------------------------------------------------------
+
+    def append(
+        self, leaf: bytes, *, wait: Literal["published", "durable"] = "published", timeout: float = 30.0
+    ) -> Appended:
+        """Add a record, and return when a checkpoint covers it, or when it is durable.
+
+        The same record again gets the index that it has. Where witnesses do not suffice within `timeout` seconds the
+        record stays durable, is published as soon as they do, and the state is `pending`.
+
+        Raises RecordError for a leaf that is no valid record; LedgerError for storage that refuses, another record
+        under the same counter, or a log that is frozen or halted; LedgerRolledBack where the ledger is older than, or
+        differs from, what was signed.
+        """
+        return self.append_many([leaf], wait=wait, timeout=timeout)[0]
+
+    def append_many(
+        self, leaves: Sequence[bytes], *, wait: Literal["published", "durable"] = "published", timeout: float = 30.0
+    ) -> list[Appended]:
+        """Add records, which take neighboring indices where no others come between."""
+        waiters = []
+        for leaf in leaves:
+            if len(leaf) > LARGEST:
+                raise RecordError(
+                    f"a leaf of at most {LARGEST} bytes",
+                    f"{len(leaf)}",
+                    "keep openings out of it",
+                    code="leaf.too_large",
+                )
+            told = self._admit(leaf)
+            waiters.append(_Waiter(Item(leaf, merkle.leaf_hash(leaf), told.capture_key, told.counter), wait))
+        self.start()
+        with self._ready:
+            if self._broken is not None:
+                raise self._broken
+            if self._closing:
+                raise LedgerError("an open ledger", "one that was closed", "open it again", code="ledger.closed")
+            self._count(waiters)
+            self._fresh += waiters
+            self._ready.notify()
+        until = time.monotonic() + timeout
+        for waiter in waiters:
+            waiter.done.wait(max(0.0, until - time.monotonic()))
+        return [self._outcome(waiter, timeout) for waiter in waiters]
+
+    def _outcome(self, waiter: _Waiter, timeout: float) -> Appended:
+        if waiter.error is not None:
+            raise waiter.error
+        if waiter.published:
+            return Appended(waiter.item.leaf_hash, waiter.index, "published")
+        if waiter.done.is_set():
+            # Let go at the ledger's end, or all that was asked for.
+            return Appended(waiter.item.leaf_hash, waiter.index, "durable" if waiter.wants == "durable" else "pending")
+        if waiter.index is not None or self._is_queued(waiter):
+            return Appended(waiter.item.leaf_hash, waiter.index, "pending")
+        raise LedgerError(
+            f"a durable record within {timeout:g} s",
+            "none",
+            "append it again: the same record is never entered twice",
+            code="append.timeout",
+        )
+
+    def _count(self, waiters: list[_Waiter]) -> None:
+        """Refuse what would let one capture key crowd out the others."""
+        more = Counter(waiter.item.capture_key for waiter in waiters)
+        for key, many in more.items():
+            if self._waiting[key] + many > self._quota:
+                raise LedgerError(
+                    f"at most {self._quota} leaves of a capture key waiting at once",
+                    f"{self._waiting[key] + many} of {key}",
+                    "append more slowly, or find out why this device sends so much",
+                    code="append.quota",
+                )
+        self._waiting += more
+
+    def _is_queued(self, waiter: _Waiter) -> bool:
+        with self._ready:
+            return waiter in self._placed
+
+    # -- answering ------------------------------------------------------------------------------------------------
+
+    def checkpoint(self) -> bytes:
+        """The published checkpoint, as a signed note."""
+        note = self.site.checkpoint()
+        if note is None:
+            raise LedgerError("a published checkpoint", "none yet", "wait for the first one", code="log.unpublished")
+        return note
+
+    def consistency(self, old: int, new: int) -> list[bytes]:
+        """The proof that the tree of size `new` begins with that of size `old`."""
+        return tiles.consistency(self.site.read_staged, old, new) if 0 < old < new else []
+
+    # -- the worker -----------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to sequence, if nobody does: also what other processes have queued."""
+        if self._worker is not None:
+            return
+        with self._ready:
+            if self._worker is None and not self._closing:
+                self._worker = threading.Thread(target=self._work, name="sequencer", daemon=True)
+                self._worker.start()
+
+    def close(self) -> None:
+        """Finish what was taken on, give the lease back, and close all stores."""
+        with self._ready:
+            self._closing = True
+            self._ready.notify()
+        if self._worker is not None:
+            self._worker.join()
+        self.site.close()
+        self.store.close()
+        self.mark.close()
+
+    def _work(self) -> None:
+        while True:
+            batch = self._gather()
+            if batch is None:
+                break
+            try:
+                self._turn(batch)
+            except LedgerError as error:
+                self._refuse(batch, error)
+            except Exception as error:
+                words = f"{type(error).__name__}: {error}"
+                told = LedgerError("a sequencer that works", words, "report this as a bug", code="ledger.bug")
+                told.__cause__ = error
+                self._refuse(batch, told)
+        for waiter in self._placed:
+            waiter.done.set()
+        # If this fails, the next holder waits until our beat has stood still.
+        with contextlib.suppress(LedgerError):
+            self.sequencer.resign()
+
+    def _gather(self) -> list[_Waiter] | None:
+        """What waits; an empty list when it is time to look around; None at the end."""
+        with self._ready:
+            if not self._fresh and not self._closing:
+                self._ready.wait(self._pause())
+            if self._closing and not self._fresh:
+                return None
+            batch, self._fresh = self._fresh[:GROUP], self._fresh[GROUP:]
+            # Adding an empty count drops the keys that have none left.
+            self._waiting.subtract(waiter.item.capture_key for waiter in batch)
+            self._waiting += Counter()
+            return batch
+
+    def _pause(self) -> float:
+        left = self._again - time.monotonic()
+        if left > 0:
+            return left
+        if self.sequencer.leading or self._placed:
+            self._idle = min(_LAZY, self._idle * 1.5)
+            return self._idle
+        return self.sequencer.patience / 3
+
+    def _turn(self, batch: list[_Waiter]) -> None:
+        if self._broken is not None:
+            raise self._broken
+        if batch:
+            self._idle = _EAGER
+        if self.sequencer.lead():
+            try:
+                self._sequence(batch)
+                return
+            except LedgerError as error:
+                if error.code != "lease.lost":
+                    raise
+                batch = [waiter for waiter in batch if waiter.index is None and waiter.error is None]
+        self._follow(batch)
+
+    def _sequence(self, batch: list[_Waiter]) -> None:
+        sequencer = self.sequencer
+        if batch or self.store.waiting():
+            self._idle = _EAGER
+            placed = sequencer.commit([waiter.item for waiter in batch])
+            for waiter, where in zip(batch, placed, strict=True):
+                self._settle(waiter, where)
+        if sequencer.behind and (batch or time.monotonic() >= self._again):
+            if sequencer.publish():
+                self._again = self._retry = 0.0
+            else:
+                # Witnesses are asked again, ever less often, without anybody's doing.
+                self._retry = min(5.0, self._retry * 2 or 0.1)
+                self._again = time.monotonic() + self._retry
+        else:
+            sequencer.beat()
+        self._cover(sequencer.published.size if sequencer.published else 0)
+
+    def _settle(self, waiter: _Waiter, where: Placed) -> None:
+        if where.error is not None and where.error.code == "append.late":
+            with self._ready:
+                self._fresh.append(waiter)
+                self._waiting[waiter.item.capture_key] += 1
+        elif where.error is not None:
+            waiter.fail(where.error)
+        else:
+            waiter.durable(where.index)
+            if waiter.wants == "published":
+                self._placed.append(waiter)
+
+    def _follow(self, batch: list[_Waiter]) -> None:
+        """Queue for whoever holds the lease, and see what it has published."""
+        if batch:
+            with self.store.writing() as tx:
+                require_open(tx)
+                queue: list[Item] = []
+                told = []
+                mine: dict[tuple[str, int], bytes] = {}
+                for waiter in batch:
+                    item = waiter.item
+                    name = (item.capture_key, item.counter)
+                    found = tx.find(*name)
+                    there = found.leaf_hash if found else tx.queued(*name) or mine.get(name)
+                    if there is None:
+                        queue.append(item)
+                        mine[name] = item.leaf_hash
+                    index = found.index if found else None
+                    error = conflict(item, index) if there is not None and there != item.leaf_hash else None
+                    told.append(Placed(index, error))
+                if queue:
+                    tx.enqueue(queue)
+            for waiter, where in zip(batch, told, strict=True):
+                self._settle(waiter, where)
+        if self._placed:
+            published = self.store.published()
+            self._cover(published.size if published else 0)
+
+    def _cover(self, size: int) -> None:
+        """Let go those whom the published checkpoint covers; what was queued learns its index here."""
+        left = []
+        for waiter in self._placed:
+            if waiter.index is None and (entry := self.store.find(waiter.item.capture_key, waiter.item.counter)):
+                waiter.index = entry.index
+            if waiter.index is not None and waiter.index < size:
+                waiter.covered()
+            else:
+                left.append(waiter)
+        self._placed = left
+
+    def _refuse(self, batch: list[_Waiter], error: LedgerError) -> None:
+        """Tell all who wait, and stop for good where to go on would sign something false."""
+        if isinstance(error, LedgerRolledBack):
+            self._broken = error
+        elif error.code == "ledger.damaged":
+            self._halt(error)
+        for waiter in (*batch, *self._placed):
+            if not waiter.done.is_set():
+                waiter.fail(error)
+        self._placed = []
+        self._retry = min(5.0, self._retry * 2 or 0.1)
+        self._again = time.monotonic() + self._retry
+
+    def _halt(self, error: LedgerError) -> None:
+        try:
+            with self.store.writing() as tx:
+                tx.say("halted", f"damage was found: expected {error.expected}, got {error.got}")
+        except LedgerError as other:
+            # A database that cannot even take this refuses entries anyway.
+            error.__context__ = other

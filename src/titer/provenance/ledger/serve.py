@@ -1,0 +1,112 @@
+"""Serving a log's static files: to this machine by default.
+
+Any web server can serve the folder `public` as it is; this one needs no set-up. It answers GET and HEAD for the paths
+of the layout, and nothing else.
+"""
+
+from __future__ import annotations
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from titer.errors import LedgerError
+from titer.provenance.ledger._layout import parse_place
+
+_BUSY = 64
+_IMMUTABLE = "public, max-age=31536000, immutable"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server_version = "titer"
+    sys_version = ""
+    timeout = 30
+    server: Server
+
+    def do_GET(self) -> None:
+        """Answer with a file."""
+        self._answer(body=True)
+
+    def do_HEAD(self) -> None:
+        """Answer with a file's headers."""
+        self._answer(body=False)
+
+    def _answer(self, *, body: bool) -> None:
+        path = self.path.partition("?")[0].removeprefix("/")
+        raw = self.server.content(path)
+        status, kind, caching = 200, "application/octet-stream", _IMMUTABLE
+        if path == "checkpoint":
+            kind, caching = "text/plain; charset=utf-8", "no-cache"
+        if raw is None:
+            status, kind, caching, raw = 404, "text/plain; charset=utf-8", "no-cache", b"not found\n"
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(raw)))
+        self.send_header("Cache-Control", caching)
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.end_headers()
+        if body:
+            self.wfile.write(raw)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the parent's signature
+        """Requests are not logged: their addresses are nobody's business."""
+
+
+class Server(ThreadingHTTPServer):
+    """A web server over a log's `public` folder.
+
+    Arguments
+        folder: the ledger's folder.
+        host, port: where to listen; port 0 takes a free one.
+    """
+
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = 128
+
+    def __init__(self, folder: Path, host: str = "127.0.0.1", port: int = 0) -> None:
+        self._public = folder / "public"
+        self._slots = threading.BoundedSemaphore(_BUSY)
+        try:
+            super().__init__((host, port), _Handler)
+        except OSError as error:
+            raise LedgerError(
+                f"an address to listen at, {host}:{port}", str(error.strerror), "choose another", code="serve.address"
+            ) from error
+
+    @property
+    def address(self) -> str:
+        """Where the log is served."""
+        host, port = self.server_address[:2]
+        return f"http://{host if isinstance(host, str) else host.decode()}:{port}"
+
+    def content(self, path: str) -> bytes | None:
+        """The bytes at a path of the layout; None for everything else."""
+        if path != "checkpoint" and parse_place(path) is None:
+            return None
+        try:
+            return (self._public / path).read_bytes()
+        except OSError:
+            return None
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread of its own, of which there are never more than a few dozen."""
+        # Whoever opens connections without end waits here, and the ledger itself goes on.
+        self._slots.acquire()
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self._slots.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer, and free the slot."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._slots.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up is no news."""
