@@ -60,8 +60,8 @@ class Claim:
     def mutations(self) -> Iterator[tuple[Claim, bool]]:
         """All claims that differ in one bit of proof, root, leaf (or old root), index (or old size) or size.
 
-        With each goes whether the proof alone must show it. It does not for sizes: from the same leaf the way up may take
-        the same turns in trees of several sizes. That is why a size counts only in a signed checkpoint.
+        With each goes whether the proof alone must show it. It does not for sizes: from the same leaf the way up may
+        take the same turns in trees of several sizes. That is why a size counts only in a signed checkpoint.
         """
         for bit in range(256):
             yield replace(self, root=flipped(self.root, bit)), True
