@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 1
 # Audits start processes, and each would compile torch anew: ten seconds instead of one.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint types imports check prove reproduce clean help
+.PHONY: demo test lint types imports check prove bench gallery reproduce clean help
 
 help:  ## show what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -22,8 +22,8 @@ test: $(VENV)/.tested  ## set up and run all tests
 check: lint types imports  ## what reviewers run before they read
 
 lint: $(VENV)/.tested  ## formatting and lint
-	$(BIN)/ruff format --check src tests
-	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests benchmarks scripts
+	$(BIN)/ruff check src tests benchmarks scripts
 
 types: $(VENV)/.tested  ## strict type checking
 	$(BIN)/mypy
@@ -35,6 +35,15 @@ prove: $(VENV)/.tested  ## audit four real data sets (TITER_DATA names their fol
 	test -n "$$TITER_DATA" || { echo "TITER_DATA must name the folder of the data sets: see docs/data.md" >&2; exit 2; }
 	set -e; for plan in ecg chest-xray chest-anomaly notes; do $(BIN)/titer audit examples/plans/$$plan.yaml --out out/prove/$$plan; done
 	$(BIN)/titer reproduce soberano-2025 --scale quick --out out/prove/soberano-2025
+
+bench: $(VENV)/.tested  ## how long attacks take beside the peers (TITER_DATA names the data sets): benchmarks/speed.json, docs/speed.md
+	test -n "$$TITER_DATA" || { echo "TITER_DATA must name the folder of the data sets: see docs/data.md" >&2; exit 2; }
+	PYTHON=$(BIN)/python sh benchmarks/install.sh
+	cd benchmarks && PYTHONPATH=../src:. ../.venv-peers/bin/python -m speed && PYTHONPATH=. ../$(BIN)/python -m speed.page
+
+gallery: $(VENV)/.tested  ## draw docs/gallery.md anew (TITER_DATA names the data sets)
+	test -n "$$TITER_DATA" || { echo "TITER_DATA must name the folder of the data sets: see docs/data.md" >&2; exit 2; }
+	$(BIN)/python scripts/gallery
 
 reproduce: $(VENV)/.ready  ## the paper's experiments at full scale (hours)
 	$(BIN)/titer reproduce soberano-2025 --scale full --out out/reproduce

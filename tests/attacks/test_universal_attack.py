@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from chest_example import chest
+from head_example import aged
 from torch import nn
 
 from titer.attacks.engine import learn, run
@@ -170,3 +171,18 @@ def test_layers_that_saturate_do_not_stop_it() -> None:
     learned = learn(Universal(epochs=10), steep, batch.take(range(40)), threat, seed="s")
     outcome = run(learned, steep, batch.take(range(40, 60)), threat, seed="s")
     assert outcome.fooled.mean() > 0.7
+
+
+@pytest.mark.parametrize("limit", [0.002, 0.01])
+@pytest.mark.parametrize("goal", ["raise", "lower"])
+def test_unseen_heads_age_by_at_least_two_fifths_of_what_each_alone_would(goal: Any, limit: float) -> None:
+    """Li et al. 2020 (doi 10.1016/j.neucom.2019.10.085): one perturbation moves the age read from many brains."""
+    model, pool, unseen = aged()
+    threat = ThreatModel(Additive(), limit, goal=Goal(goal))
+    learned = learn(Universal(epochs=2), model, pool.take(range(100)), threat, seed="s")
+    moved = []
+    for attack in (learned, Noise(), PGD(steps=10, restarts=1)):
+        outcome = run(attack, model, unseen, threat, seed="s")
+        moved.append(abs(float((outcome.scores - outcome.clean_scores).mean())))
+    assert moved[0] >= 10 * moved[1]
+    assert 0.4 * moved[2] <= moved[0] <= moved[2]

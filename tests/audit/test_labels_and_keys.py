@@ -125,6 +125,25 @@ def test_the_name_of_a_threat_says_what_is_unusual(more: str, told: str) -> None
     assert made.threats[0][0].id == told
 
 
+CLINICAL = """\
+  - {change: clinical_table, limits: [0.25], attacks: [pgd, noise], options: {relations: ["mean area <= worst area"]}}
+  - {change: clinical_table, limits: [0.25], attacks: [pgd, noise], options: {relations: ["mean area >= worst area"]}}
+"""
+
+
+def test_threats_that_read_the_same_in_a_name_are_still_two() -> None:
+    threats = PLAN.replace("attacks: [{name: pgd, steps: 2}", f"{CLINICAL}attacks: [{{name: pgd, steps: 2}}")
+    found = [threat.id for threat in opened(parse_plan(threats), None).threats[0]][3:]
+    assert len(set(found)) == 2
+    assert all(name.startswith("clinical_table-linf-relations=mean-area-=-worst-area-") for name in found)
+    backwards = CLINICAL.splitlines(keepends=True)[::-1]
+    turned = opened(parse_plan(threats.replace(CLINICAL, "".join(backwards))), None).threats[0]
+    assert [threat.id for threat in turned][3:] == found[::-1]
+    first = backwards[0]
+    with pytest.raises(PlanError, match="put their limits into one threat"):
+        opened(parse_plan(threats.replace(CLINICAL, first + first)), None)
+
+
 def test_reports_name_attacks_by_their_labels(report: Report) -> None:
     told = {card.name: card for card in report.attacks}
     short, steps = told["short walk"], told["pgd steps=2"]

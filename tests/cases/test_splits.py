@@ -11,6 +11,7 @@ from cases_made import dataset, rng
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from titer.cases.card import counts
 from titer.cases.dataset import Dataset
 from titer.cases.splits import Split, split, thinned
 from titer.errors import DataError, PlanError
@@ -143,6 +144,20 @@ def test_a_regression_is_split_by_fifths() -> None:
     parts = split(data, seed=1)
     assert [len(rows) for rows in parts.parts().values()] == pytest.approx([200, 100, 100], abs=3)
     assert np.ptp([targets[rows].mean() for rows in parts.parts().values()]) < 2
+
+
+def test_maps_are_split_by_how_much_is_marked_and_every_class_reaches_every_part() -> None:
+    draw = rng(0)
+    marked = draw.integers(0, 16, size=200) * (draw.random(200) < 0.6)
+    targets = (np.arange(16)[None] < marked[:, None]).astype(np.int64).reshape(200, 4, 4)
+    found = split(dataset(targets, task="segmentation"), seed=1)
+    for rows in found.parts().values():
+        assert abs(float((marked[rows] == 0).mean()) - float((marked == 0).mean())) < 0.12
+        assert (targets[rows] == 1).any()
+    counted = counts(dataset(targets, task="segmentation"), np.arange(200))["classes"]
+    assert list(counted.values()) == [200, int((marked > 0).sum())]
+    with pytest.raises(DataError, match="in the validation part"):
+        split(dataset((np.arange(60) == 7)[:, None, None] * np.eye(3, dtype=np.int64), task="segmentation"), seed=0)
 
 
 def test_official_parts_are_taken_as_they_are() -> None:

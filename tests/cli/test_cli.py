@@ -197,7 +197,10 @@ def test_init_writes_a_plan_that_runs(tmp_path: Path) -> None:
 
 
 def test_data_sets_and_methods_are_listed() -> None:
-    assert "breast_biopsies" in titer("data").stdout
+    lines = {line.split()[0]: line for line in titer("data").stdout.splitlines()}
+    assert lines["breast_biopsies"].endswith("embedded")
+    assert lines["cxr_pediatric"].endswith("from --data or TITER_DATA")
+    assert lines["breastmnist"].endswith("from --data or TITER_DATA, or the network with medmnist")
     assert "Wisconsin" in titer("data", "breast_biopsies").stdout
     listed = titer("list").stdout
     for name in ("pgd", "additive", "t_cnn", "chest-xray-quick"):

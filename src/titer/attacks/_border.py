@@ -20,8 +20,7 @@ from titer.attacks._purse import Purse, column
 from titer.attacks.problem import Problem
 from titer.cases.case import Array
 from titer.errors import AttackError
-from titer.threats.change import Field
-from titer.threats.changes.additive import Additive
+from titer.threats.change import BallChange, Field
 from titer.threats.random import CaseRandom
 
 # Bisection ends where float32 cannot halve any further.
@@ -56,9 +55,9 @@ class Border:
         return cls(Purse.of(problem, queries), nothing, cost, nothing, cost, right, closest)
 
     @property
-    def change(self) -> Additive:
+    def change(self) -> BallChange:
         change = self.purse.problem.change
-        if not isinstance(change, Additive):
+        if not isinstance(change, BallChange):
             raise AttackError("an additive change", f"{change.name!r}", "use another attack for this change")
         return change
 

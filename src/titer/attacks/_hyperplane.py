@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from titer.threats.changes.additive import Norm
+from titer.threats.change import Norm
 
 
 class Nearest(NamedTuple):

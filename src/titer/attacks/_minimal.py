@@ -10,23 +10,22 @@ from titer.attacks._cheapest import Cheapest
 from titer.attacks._hyperplane import Nearest, nearest
 from titer.attacks.problem import Problem
 from titer.errors import AttackError
-from titer.threats.change import Change
-from titer.threats.changes.additive import Additive
+from titer.threats.change import BallChange, Change
 
 # The lowest and the highest value of each parameter, in units of the scale.
 Ends = tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]
 
 
-def additive(problem: Problem) -> Additive:
+def additive(problem: Problem) -> BallChange:
     """The change, which has a norm and a room for every value."""
-    if not isinstance(problem.change, Additive):
+    if not isinstance(problem.change, BallChange):
         raise AttackError("an additive change", repr(problem.change.name), "use one with this attack")
     return problem.change
 
 
 def has_norm(change: Change, *norms: str) -> bool:
     """Whether a change is measured by one of these norms."""
-    return isinstance(change, Additive) and change.norm in norms
+    return isinstance(change, BallChange) and change.norm in norms
 
 
 def open_rows(problem: Problem, best: Cheapest) -> Int[Tensor, " m"]:
@@ -83,6 +82,15 @@ def toward(
         values: how far each border is crossed; below 0 in front of it.
         slopes: [n, m, ...] of these values. start: in units of the scale. ends: as of `room`.
     """
+    moves, worth = reaches(problem, values, slopes, start, ends)
+    chosen = worth.argmax(dim=1)
+    return moves[torch.arange(len(moves)), chosen], chosen
+
+
+def reaches(
+    problem: Problem, values: Float[Tensor, "n m"], slopes: Tensor, start: Float[Tensor, "n d"], ends: Ends
+) -> tuple[Float[Tensor, "n m d"], Float[Tensor, "n m"]]:
+    """The smallest move to each of m linear borders, and what it is worth: the nearer the more."""
     tries = [
         onto(problem, values[:, way], tilt(problem, slopes[:, way]), start, ends) for way in range(values.shape[1])
     ]
@@ -91,9 +99,7 @@ def toward(
     # Where the box ends before any border, the one that comes nearest.
     met = reached >= 1
     worth = torch.where(met.any(dim=1, keepdim=True), torch.where(met, -distance, -torch.inf), reached)
-    chosen = worth.argmax(dim=1)
-    moves = torch.stack([each.move for each in tries], dim=1)
-    return moves[torch.arange(len(moves)), chosen], chosen
+    return torch.stack([each.move for each in tries], dim=1), worth
 
 
 def tighten(problem: Problem, best: Cheapest, questions: int) -> None:

@@ -16,14 +16,23 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from titer.cases.space import Space
 from titer.models.model import Model
 from titer.threats.random import CaseRandom
 
 _LANES = 4
+# Values from which a case is large, and how many large cases make a block.
+_LARGE, _FEW = 1024, 16
 
 
-def block() -> int:
-    """Rows that leave no rest: torch adds up columns in strips of four vectors of 8 (16 with AVX-512) numbers."""
+def block(space: Space | None = None) -> int:
+    """Rows that leave no rest: torch adds up columns in strips of four vectors of 8 (16 with AVX-512) numbers.
+
+    Pictures and volumes of some size are asked about in blocks of a few rows, always as many, so that what lies
+    between two layers stays cached, and a few cases that still stand cost no more than they must.
+    """
+    if space is not None and space.kind in ("image", "volume") and space.size >= _LARGE:
+        return _FEW
     return 64 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 32
 
 
@@ -53,8 +62,9 @@ class Seating:
     place: Int[Tensor, " n"]
 
     @classmethod
-    def of(cls, lane: Int[Tensor, " n"]) -> Seating | None:
+    def of(cls, lane: Int[Tensor, " n"], rows_of_a_block: int | None = None) -> Seating | None:
         """The seats of cases with these lanes; None if they fill whole blocks in their order."""
+        together = rows_of_a_block or block()
         numbers = torch.arange(len(lane))
         if bool((lane < 0).all()):
             place = numbers
@@ -64,7 +74,7 @@ class Seating:
             starts = counts.cumsum(0) - counts
             rank = torch.empty_like(lane).index_copy(0, order, numbers - starts[lane[order]])
             place = rank * _LANES + lane
-        rows = -(-(int(place.max()) + 1) // block()) * block()
+        rows = -(-(int(place.max()) + 1) // together) * together
         if rows == len(lane):
             return None
         return cls(torch.zeros(rows, dtype=torch.int64).index_copy(0, place, numbers), place)

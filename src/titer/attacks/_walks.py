@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from titer.attacks.problem import Problem
-from titer.threats.changes.additive import Additive
+from titer.threats.change import BallChange
 
 # Of the steps between two checkpoints, the share that must rise, or the steps are too long.
 _RISING = 0.75
@@ -157,7 +157,7 @@ class Sparse(Walk):
 
     def move(self, problem: Problem, step: int) -> None:
         change = problem.change
-        assert isinstance(change, Additive)
+        assert isinstance(change, BallChange)
         if step and step % self._every == 0:
             before, self.moved = self.moved, self._moved()
             sparser = self.moved < _FEWER * before
@@ -183,7 +183,7 @@ def begin(problem: Problem, start: Tensor, steps: int, momentum: float) -> Walk:
 
 def sparse(problem: Problem) -> bool:
     """Whether steps should move few values at once."""
-    return isinstance(problem.change, Additive) and problem.change.norm == "l1"
+    return isinstance(problem.change, BallChange) and problem.change.norm == "l1"
 
 
 def checkpoints(steps: int) -> dict[int, int]:

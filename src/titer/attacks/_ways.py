@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from titer.attacks.problem import Problem
@@ -63,6 +63,13 @@ class Ways:
         """One way of each case."""
         place = slice(rank, rank + 1)
         return Ways(None if self.weights is None else self.weights[:, place], self.offsets[:, place])
+
+    def chosen(self, places: Int[Tensor, "n k"]) -> Ways:
+        """The ways at these places of each case, in their order."""
+        weights = self.weights
+        if weights is not None:
+            weights = weights.gather(1, places[:, :, None].expand(-1, -1, weights.shape[2]))
+        return Ways(weights, self.offsets.gather(1, places))
 
     def look(self, problem: Problem, params: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Scores [n, K], how far each way is open [n, m] (below 0: shut) and its slope [n, m, ...]; a pass per way."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -27,7 +28,10 @@ class Attack(ABC):
         iterative: true if it takes many steps, so that it must do no worse than a single step.
         minimal: true if it looks for the cheapest change that fools, so that one run with a wide limit gives each
             case's minimal radius.
+        proves: true if its failure proves that nothing within the limit fools the model (an exact search).
         learns: true if it must be taught on a pool of cases before it can search others (see `LearningAttack`).
+        borrows: true if it works on models of the attacker's own: its setting `surrogates` holds them, or what a plan
+            says of each, for `lent` to replace.
     """
 
     name: ClassVar[str]
@@ -37,7 +41,9 @@ class Attack(ABC):
     control: ClassVar[bool] = False
     iterative: ClassVar[bool] = True
     minimal: ClassVar[bool] = False
+    proves: ClassVar[bool] = False
     learns: ClassVar[bool] = False
+    borrows: ClassVar[bool] = False
 
     @abstractmethod
     def search(self, problem: Problem, rng: CaseRandom) -> Tensor:
@@ -47,6 +53,12 @@ class Attack(ABC):
         """The attack that carries what these cases, the pool, taught; only where the class says `learns`."""
         raise AttackError(
             "an attack that learns", self.name, "run it as it is; only attacks that learn are taught on a pool"
+        )
+
+    def lent(self, models: Sequence[Model]) -> Attack:
+        """The attack with these models in place of what a plan says of them; only where the class says `borrows`."""
+        raise AttackError(
+            "an attack that works on models of its own", self.name, "run it as it is; only attacks that borrow are lent"
         )
 
     def fits(self, change: Change) -> bool:

@@ -16,8 +16,7 @@ from titer.attacks.attack import Attack
 from titer.attacks.problem import Problem
 from titer.cases.case import Array
 from titer.models.model import Access
-from titer.threats.change import Change
-from titer.threats.changes.additive import Additive
+from titer.threats.change import BallChange, Change
 from titer.threats.random import CaseRandom
 
 # The first bisection need not be finer than the first steps.
@@ -73,7 +72,7 @@ class Boundary(Attack):
         object.__setattr__(self, "starts", read_starts(self.starts, self.name))
 
     def fits(self, change: Change) -> bool:
-        return isinstance(change, Additive) and change.norm == "l2" and change.surface == "input"
+        return isinstance(change, BallChange) and change.norm == "l2" and change.surface == "input"
 
     def search(self, problem: Problem, rng: CaseRandom) -> Tensor:
         check_starts(self.starts, problem, self.name)

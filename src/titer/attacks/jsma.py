@@ -14,8 +14,7 @@ from titer.attacks._saliency import Move, pair, single
 from titer.attacks.attack import Attack
 from titer.attacks.problem import Problem
 from titer.errors import AttackError
-from titer.threats.change import Change, StepwiseChange
-from titer.threats.changes.additive import Additive
+from titer.threats.change import BallChange, Change, StepwiseChange
 from titer.threats.random import CaseRandom
 
 
@@ -91,7 +90,7 @@ class JSMA(Attack):
 
     def fits(self, change: Change) -> bool:
         words = isinstance(change, StepwiseChange) and change.kinds == ("tokens",)
-        return words or (isinstance(change, Additive) and change.counts)
+        return words or (isinstance(change, BallChange) and change.counts)
 
     def search(self, problem: Problem, rng: CaseRandom) -> Tensor:
         best = Cheapest.of(problem)
@@ -122,7 +121,7 @@ class JSMA(Attack):
 
     def _walk(self, problem: Problem, aimed: Problem, rows: Tensor, best: Cheapest) -> None:
         change = problem.change
-        if not isinstance(change, Additive):
+        if not isinstance(change, BallChange):
             raise AttackError("an additive change of few values", repr(change.name), "use one, or a change of words")
         params = problem.nothing()
         low, high = (end.flatten(1) for end in change.ends(problem.field))

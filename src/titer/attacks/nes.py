@@ -13,8 +13,7 @@ from titer.attacks._purse import Purse, column
 from titer.attacks.attack import Attack
 from titer.attacks.problem import Problem
 from titer.models.model import Access
-from titer.threats.change import Change
-from titer.threats.changes.additive import Additive
+from titer.threats.change import BallChange, Change
 from titer.threats.random import CaseRandom
 
 
@@ -56,7 +55,7 @@ class NES(Attack):
         self.require(0, momentum=self.momentum)
 
     def fits(self, change: Change) -> bool:
-        return isinstance(change, Additive) and change.norm in ("linf", "l2") and change.surface == "input"
+        return isinstance(change, BallChange) and change.norm in ("linf", "l2") and change.surface == "input"
 
     def search(self, problem: Problem, rng: CaseRandom) -> Tensor:
         purse = Purse.of(problem, self.queries)

@@ -11,8 +11,7 @@ from titer.attacks.attack import Attack
 from titer.attacks.problem import Best, Problem
 from titer.errors import AttackError
 from titer.models.model import Access
-from titer.threats.change import Change, SmoothChange, StepwiseChange
-from titer.threats.changes.additive import Additive
+from titer.threats.change import BallChange, Change, SmoothChange, StepwiseChange
 from titer.threats.random import CaseRandom
 
 
@@ -62,7 +61,7 @@ class Noise(Attack):
 
     def _draw(self, problem: Problem, rng: CaseRandom, draw: int) -> Tensor:
         change = problem.change
-        if self.kind == "sign" and isinstance(change, Additive) and change.norm == "linf":
+        if self.kind == "sign" and isinstance(change, BallChange) and change.norm == "linf":
             signs = rng.signs(tuple(problem.field.clean.shape[1:]), draw, problem.field.clean.dtype)
             return problem.project(problem.step(signs, 1.0))
         return problem.sample(rng, draw)

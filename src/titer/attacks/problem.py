@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from titer.attacks._rows import Seating
+from titer.attacks._rows import Seating, block
 from titer.attacks.losses import advantage, loss
 from titer.errors import AttackError, BudgetError
 from titer.models.model import Knowledge, Model, allows
@@ -232,13 +232,20 @@ class Problem:
             words = embedded if seats is None else seats.spread(embedded)
             scores = self.model.scores_embedded(perturbed, words)
         else:
-            scores = self.model.scores(perturbed)
+            scores = self._answers(perturbed)
         return (scores, perturbed) if seats is None else (seats.gather(scores), seats.gather(perturbed))
+
+    def _answers(self, perturbed: Tensor) -> Tensor:
+        """Scores, of large cases a block at a time."""
+        some = block(self.model.space)
+        if self.lane is None or some == block() or len(perturbed) <= some:
+            return self.model.scores(perturbed)
+        return torch.cat([self.model.scores(each) for each in torch.split(perturbed, some)])
 
     @cached_property
     def _seated(self) -> tuple[Seating | None, Tensor, Field]:
         """Seats of these cases in a question, with clean cases and field in the order of its rows."""
-        seats = None if self.lane is None else Seating.of(self.lane)
+        seats = None if self.lane is None else Seating.of(self.lane, block(self.model.space))
         if seats is None:
             return None, self.inputs, self.field
         return seats, self.inputs[seats.source], self.field.rows(seats.source)

@@ -13,8 +13,7 @@ from titer.attacks.engine import Outcome, run
 from titer.cases.case import Array, Batch
 from titer.errors import AttackError, ThreatError
 from titer.models.model import Model
-from titer.threats.change import StepwiseChange
-from titer.threats.changes.additive import Additive
+from titer.threats.change import BallChange, StepwiseChange
 from titer.threats.threat import ThreatModel
 
 
@@ -121,6 +120,7 @@ def minimal_radii(
 
     >>> import titer.testing.models as examples
     >>> from titer.attacks.deepfool import DeepFool
+    >>> from titer.threats.changes.additive import Additive
     >>> model, batch = examples.linear(features=3, cases=5)
     >>> weight = np.diff(model.module.weight.detach().numpy(), axis=0)[0]
     >>> exact = np.abs(np.diff(model.predict(batch.inputs), axis=1)[:, 0]) / np.abs(weight).sum()
@@ -172,11 +172,16 @@ def whole(model: Model, batch: Batch, threat: ThreatModel) -> float:
     space, change = model.space, threat.change
     if isinstance(change, StepwiseChange):
         return float(max(1, math.prod(batch.inputs.shape[1:])))
-    if not isinstance(change, Additive) or change.surface == "embedding":
+    if not isinstance(change, BallChange) or change.surface == "embedding":
         raise ThreatError("a limit 'high' for this change", repr(change.name), "give the widest limit to be tried")
     low, high = (np.broadcast_to(edge, space.shape) for edge in space.bounds())
     span = (high - low) / np.broadcast_to(space.per_channel(space.scale), space.shape)
-    size = {"l0": span.size, "l2": np.linalg.norm(span.ravel()), "linf": span.max(initial=0)}[change.norm]
+    size = {
+        "l0": span.size,
+        "l1": np.abs(span).sum(),
+        "l2": np.linalg.norm(span.ravel()),
+        "linf": span.max(initial=0),
+    }[change.norm]
     if not np.isfinite(size):
         raise ThreatError("a limit 'high' where values have no end", str(size), "give the widest limit to be tried")
     return float(size)

@@ -11,8 +11,7 @@ from torch import Tensor
 from titer.attacks.attack import Attack
 from titer.attacks.problem import Best, Problem
 from titer.models.model import Access
-from titer.threats.change import Change
-from titer.threats.changes.additive import Additive
+from titer.threats.change import BallChange, Change
 from titer.threats.random import CaseRandom
 
 
@@ -57,6 +56,6 @@ class RandomSearch(Attack):
 
     def _draw(self, problem: Problem, rng: CaseRandom, question: int) -> Tensor:
         change, clean = problem.change, problem.field.clean
-        if isinstance(change, Additive) and change.norm == "linf":
+        if isinstance(change, BallChange) and change.norm == "linf":
             return problem.project(problem.step(rng.signs(tuple(clean.shape[1:]), question, clean.dtype), 1.0))
         return problem.sample(rng, question)

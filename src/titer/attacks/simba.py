@@ -16,8 +16,7 @@ from titer.attacks.attack import Attack
 from titer.attacks.problem import Problem
 from titer.errors import AttackError
 from titer.models.model import Access
-from titer.threats.change import Change
-from titer.threats.changes.additive import Additive
+from titer.threats.change import BallChange, Change
 from titer.threats.random import CaseRandom
 
 Basis = Literal["values", "dct"]
@@ -67,7 +66,7 @@ class SimBA(Attack):
             raise AttackError("a share above 0, up to 1", str(self.share), "correct 'share' of simba")
 
     def fits(self, change: Change) -> bool:
-        return isinstance(change, Additive) and change.norm in ("linf", "l2") and change.surface == "input"
+        return isinstance(change, BallChange) and change.norm in ("linf", "l2") and change.surface == "input"
 
     def search(self, problem: Problem, rng: CaseRandom) -> Tensor:
         purse = Purse.of(problem, self.queries)

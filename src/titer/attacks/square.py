@@ -14,8 +14,7 @@ from titer.attacks.attack import Attack
 from titer.attacks.problem import Best, Problem
 from titer.errors import AttackError
 from titer.models.model import Access
-from titer.threats.change import Change
-from titer.threats.changes.additive import Additive
+from titer.threats.change import BallChange, Change
 from titer.threats.changes.clinical_table import ClinicalTable
 from titer.threats.random import CaseRandom
 
@@ -61,7 +60,7 @@ class Square(Attack):
     def fits(self, change: Change) -> bool:
         if isinstance(change, ClinicalTable):
             return change.norm == "linf"
-        return isinstance(change, Additive) and change.norm in ("linf", "l2") and change.surface == "input"
+        return isinstance(change, BallChange) and change.norm in ("linf", "l2") and change.surface == "input"
 
     def search(self, problem: Problem, rng: CaseRandom) -> Tensor:
         best = Best.of(problem)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor
@@ -34,7 +35,8 @@ class Transfer(Attack):
     and Dong et al. 2018 (arXiv 1710.06081), where losses or probabilities may be averaged instead.
 
     Arguments
-        surrogates: models that the attacker has, with the target's space and task; thresholds may differ.
+        surrogates: models that the attacker has, with the target's space and task; thresholds may differ. In a plan,
+            what it says of each, as of its own model: an audit trains or loads them and puts them here (`lent`).
         attack: what is run on them. It sees all that they give, and its questions to them are free.
         combine: "mean" or "each".
 
@@ -46,39 +48,48 @@ class Transfer(Attack):
     'labels'
     """
 
-    surrogates: tuple[Model, ...] = field(default=(), repr=False)
+    surrogates: tuple[Model | Mapping[str, Any], ...] = field(default=(), repr=False)
     attack: Attack = field(default_factory=PGD)
     combine: Literal["mean", "each"] = "mean"
     name: ClassVar[str] = "transfer"
     reference: ClassVar[str] = "Papernot, McDaniel, Goodfellow 2016, arXiv 1605.07277"
     needs: ClassVar[Access] = "labels"
     searches: ClassVar[type[Change]] = Change  # type: ignore[type-abstract]
+    borrows: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "surrogates", tuple(self.surrogates))
-        if not self.surrogates or not all(isinstance(each, Model) for each in self.surrogates):
-            raise AttackError("one or more models as surrogates", repr(self.surrogates), "hand in models you trained")
+        if not self.surrogates or not all(isinstance(each, (Model, Mapping)) for each in self.surrogates):
+            raise AttackError(
+                "one or more models as surrogates",
+                repr(self.surrogates),
+                "hand in models you trained; in a plan name them in 'surrogates', as 'model' does",
+            )
         if not isinstance(self.attack, Attack) or isinstance(self.attack, Transfer):
             raise AttackError("an attack to run on the surrogates", repr(self.attack), "hand in for example PGD()")
         if self.combine not in ("mean", "each"):
             raise AttackError("'mean' or 'each'", repr(self.combine), "correct 'combine' of transfer")
         for each in self.surrogates:
-            if not allows(each.access, self.attack.needs):
+            if isinstance(each, Model) and not allows(each.access, self.attack.needs):
                 raise AttackError(
                     f"surrogates that give {self.attack.needs} for {self.attack.name}",
                     f"{each.name}, which gives {each.access}",
                     "choose another surrogate, or an attack that sees less",
                 )
 
+    def lent(self, models: Sequence[Model]) -> Transfer:
+        return replace(self, surrogates=tuple(models))
+
     def fits(self, change: Change) -> bool:
         # What stands behind one model's embedding has no meaning for another.
         return change.surface == "input" and self.attack.fits(change)
 
     def search(self, problem: Problem, rng: CaseRandom) -> Tensor:
-        for each in self.surrogates:
+        surrogates = self._held()
+        for each in surrogates:
             _check_same(each, problem.model)
-        together = self.combine == "mean" and len(self.surrogates) > 1
-        attacked = (_Mean(self.surrogates),) if together else self.surrogates
+        together = self.combine == "mean" and len(surrogates) > 1
+        attacked = (_Mean(surrogates),) if together else surrogates
         purse = Purse.of(problem, len(attacked) - 1)
         final, waiting = purse.best.params, ~purse.best.fooled
         for surrogate in attacked:
@@ -93,6 +104,16 @@ class Transfer(Attack):
             value = purse.value(rows[asking], params[asking])
             waiting = waiting.index_fill(0, rows[asking][value > 0], False)
         return final
+
+    def _held(self) -> tuple[Model, ...]:
+        missing = [each for each in self.surrogates if not isinstance(each, Model)]
+        if missing:
+            raise AttackError(
+                "surrogates that were trained or loaded",
+                f"what a plan says of one: {dict(missing[0])}",
+                "audit the plan, or put models in their place with 'lent'",
+            )
+        return cast("tuple[Model, ...]", self.surrogates)
 
     def _found(self, surrogate: Model, problem: Problem, rng: CaseRandom) -> Tensor:
         """What the attack finds on one surrogate, without a question to the target."""

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from titer.attacks._minimal import has_norm
 from titer.attacks._tree_program import Evasion, Program, wishes
 from titer.attacks.attack import Attack
 from titer.attacks.problem import Problem
 from titer.errors import AttackError
 from titer.models.model import Knowledge, Model
-from titer.threats.change import Change
-from titer.threats.changes.additive import Additive
+from titer.threats.change import BallChange, Change
 from titer.threats.random import CaseRandom
 
 
@@ -47,6 +47,7 @@ class TreeExact(Attack):
     name: ClassVar[str] = "tree_exact"
     reference: ClassVar[str] = "Kantchelian, Tygar, Joseph 2016, arXiv 1509.07892"
     needs: ClassVar[Knowledge] = "structure"
+    proves: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         self.require(1, nodes=self.nodes)
@@ -54,8 +55,8 @@ class TreeExact(Attack):
             raise AttackError("a gap of 0 or more, below 1", str(self.gap), "correct 'gap' of tree_exact")
 
     def fits(self, change: Change) -> bool:
-        # What derives from it gives its parameters another meaning.
-        return type(change) is Additive and change.norm in ("linf", "l0")
+        direct = isinstance(change, BallChange) and change.direct and change.surface == "input"
+        return direct and has_norm(change, "linf", "l0")
 
     def accepts(self, model: Model) -> str | None:
         return None if model.trees() is not None else "no sum of decision trees with one answer per class or one number"
@@ -70,7 +71,7 @@ class TreeExact(Attack):
     def evasions(self, problem: Problem) -> list[Evasion]:
         """For each case the nearest wrong answer within its limit, and what is proven about it."""
         forest, field, change = problem.trees(), problem.field, problem.change
-        if not isinstance(change, Additive):
+        if not isinstance(change, BallChange):
             raise AttackError("an additive change", f"{change.name!r}", "choose 'additive' in the plan")
         scale = field.scale.double().expand_as(field.clean[:1].double()).flatten().numpy()
         clean, (low, high) = _rows(field.clean), map(_rows, change.ends(field))

@@ -14,8 +14,7 @@ from titer.attacks.losses import loss
 from titer.attacks.problem import Problem
 from titer.errors import AttackError
 from titer.models.model import Access
-from titer.threats.change import Change, Field
-from titer.threats.changes.additive import Additive
+from titer.threats.change import BallChange, Change, Field
 from titer.threats.random import CaseRandom
 
 
@@ -63,7 +62,7 @@ class Universal(LearningAttack):
         loss(self.loss)
 
     def fits(self, change: Change) -> bool:
-        return isinstance(change, Additive) and change.norm in ("linf", "l2") and change.surface == "input"
+        return isinstance(change, BallChange) and change.norm in ("linf", "l2") and change.surface == "input"
 
     def learn(self, problem: Problem, rng: CaseRandom) -> Attack:
         found = {way: self._ascend(toward(problem, way), rng) for way in ways(problem)}

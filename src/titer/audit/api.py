@@ -37,7 +37,7 @@ def audit(
         out: folder for results, so that a stopped audit resumes; a temporary one if left out.
         root: folder of data sets that are found by name; TITER_DATA if left out.
         settings: entries of the plan to override, e.g. `seeds=(0, 1)`, and settings of the model such as
-            `mean=0.5, std=0.25`.
+            `mean=0.5, std=0.25`. Surrogates of attacks may be objects, as the model may.
 
     Returns the report: `report.passed`, `report.save("out/")`.
 
@@ -47,6 +47,7 @@ def audit(
     from titer.audit.driver import opened, run
     from titer.audit.plan_file import check_plan
     from titer.audit.run.choose import choose
+    from titer.audit.subject import attacks_in, surrogates_of
     from titer.cases.find import data_root
 
     raw = {} if plan is None else _mapping(plan)
@@ -58,14 +59,40 @@ def audit(
     asked = _model(model, dataset, {**_kept(raw.get("model", {})), **options})
     if plan is None:
         raw = _proposed(asked, dataset, chosen.get("tolerance"))
-    made = check_plan({**raw, **chosen, "data": spec, "model": asked})
+    made = check_plan(_lent({**raw, **chosen, "data": spec, "model": asked}, dataset))
     in_memory = any(
-        "object" in subject.model or str(subject.data.path).startswith("memory:") for subject in made.subjects
+        "object" in model or str(subject.data.path).startswith("memory:")
+        for subject in made.subjects
+        for model in (subject.model, *(each for attack in attacks_in(subject) for each in surrogates_of(attack)))
     )
     executor = choose("inline" if in_memory else None)
     with nullcontext(out) if out is not None else tempfile.TemporaryDirectory(prefix="titer-") as place:
         results = Path(place)
         return run(opened(made, folder, out=results), results, executor)
+
+
+def _lent(raw: dict[str, Any], dataset: Dataset) -> dict[str, Any]:
+    """The plan with a token in place of every object among the surrogates of its attacks."""
+
+    def told(attack: Any) -> Any:
+        models = attack.get("surrogates") if isinstance(attack, Mapping) else None
+        if not isinstance(models, (list, tuple)):
+            return attack
+        words = (str, Path, Mapping)
+        kept = [str(each) if isinstance(each, Path) else each for each in models]
+        return {
+            **attack,
+            "surrogates": [each if isinstance(each, words) else _model(each, dataset, {}) for each in kept],
+        }
+
+    def inside(part: Any) -> Any:
+        listed = part.get("attacks") if isinstance(part, Mapping) else None
+        return {**part, "attacks": [told(each) for each in listed]} if isinstance(listed, (list, tuple)) else part
+
+    made: dict[str, Any] = inside(raw)
+    if isinstance(raw.get("threats"), (list, tuple)):
+        made = {**made, "threats": [inside(each) for each in raw["threats"]]}
+    return made
 
 
 def _mapping(plan: str | Path | Mapping[str, Any]) -> dict[str, Any]:
@@ -87,14 +114,14 @@ def _mapping(plan: str | Path | Mapping[str, Any]) -> dict[str, Any]:
 
 def _proposed(model: Mapping[str, Any], dataset: Dataset, tolerance: float | None) -> dict[str, Any]:
     """What `titer init` would propose for this model and data, under a title that says so."""
-    from titer.audit.propose import proposed
+    from titer.audit.propose import proposed, tolerated
     from titer.audit.propose import tolerance as usual
     from titer.audit.subject import OBJECTS
     from titer.models.load import load_model
 
     if "zoo" in model:
         return proposed(dataset, "gradients", own=False)
-    if dataset.task == "regression" and tolerance is None:
+    if tolerated(dataset) and tolerance is None:
         tolerance = usual(dataset)
     opened = OBJECTS[model["object"]] if "object" in model else load_model(model, dataset, tolerance=tolerance)
     return proposed(dataset, opened.access, own=True)

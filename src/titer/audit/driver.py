@@ -81,7 +81,8 @@ def folder(out: Path) -> Path:
 
 
 def write(report: Report, out: Path, source: str = "") -> tuple[Path, Path]:
-    """Write `report.json` and `report.html` (and the plan's text as `plan.yaml`) into a folder."""
+    """Write `report.json`, `report.html` and `bom.json` (and the plan's text as `plan.yaml`) into a folder."""
+    from titer.audit.evidence.bundle import write_bom
     from titer.audit.report.render import render_html
 
     made = folder(out)
@@ -90,4 +91,5 @@ def write(report: Report, out: Path, source: str = "") -> tuple[Path, Path]:
     data = report.save(made / "report.json")
     page = made / "report.html"
     write_whole(page, render_html(report))
+    write_bom(report, made)
     return data, page

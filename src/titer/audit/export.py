@@ -49,7 +49,7 @@ def _columns(trial: Measured) -> dict[str, Any]:
     decided = [trial.task.decide(table["scores"]) for table in (trial.before, trial.after)]
     one = trial.task.kind != "multilabel"
     blank = np.full(len(trial.targets), np.nan)
-    sick = (one and trial.sick is not None) or trial.task.kind == "regression"
+    sick = (one and trial.sick is not None) or trial.task.kind in ("regression", "segmentation")
     return {
         "case": trial.before["row"],
         "patient": trial.patients,

@@ -19,6 +19,7 @@ from titer.audit.gallery_words import caption, prediction, truth
 from titer.audit.report.schema import GalleryItem, ImageItem, Limit, NoteItem, SignalItem, TableItem
 from titer.audit.results import CellResults, Measured, Results
 from titer.audit.table import Array
+from titer.audit.withhold import shared_words
 from titer.errors import StoreError
 
 
@@ -70,7 +71,7 @@ def _item(cell: CellResults, row: int) -> GalleryItem | None:
         "limit": Limit(value=cell.radius.value, unit=cell.radius.unit, label=cell.radius.label),
     }
     if space.kind in ("image", "volume"):
-        fields, more = picture_fields(clean, attacked, space)
+        fields, more = picture_fields(clean, attacked, space, _maps(cell, row))
         return ImageItem(**common, caption=caption(cell, more), **fields)
     if space.kind == "signal":
         fields, more = signal_fields(clean, attacked, space)
@@ -78,8 +79,23 @@ def _item(cell: CellResults, row: int) -> GalleryItem | None:
     if space.kind == "table":
         fields, more = table_fields(clean, attacked, space)
         return TableItem(**common, caption=caption(cell, more), **fields)
-    tokens = note_fields(clean, attacked, space)
+    tokens = note_fields(clean, attacked, space, shared_words(cell.dataset))
     return None if tokens is None else NoteItem(**common, caption=caption(cell, ""), **tokens)
+
+
+def _maps(cell: CellResults, row: int) -> tuple[Array, Array, Array] | None:
+    """True map, and what the model marked before and after; None for answers that are no maps."""
+    trial = cell.trials[0]
+    if "map" not in trial.after.columns:
+        return None
+    true = cell.dataset.cases.targets[trial.before["row"][row]]
+    said = []
+    for name in ("map_clean", "map"):
+        raw = trial.after[name][row]
+        if len(raw) != true.size:
+            raise StoreError(f"a map of {true.size} bytes", f"{len(raw)} bytes", "delete the result and run again")
+        said.append(np.frombuffer(raw, dtype=np.uint8).reshape(true.shape))
+    return true, said[0], said[1]
 
 
 def attacked_case(trial: Measured, row: int) -> Array:

@@ -6,12 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from titer.audit.report.pictures import image_uri, perturbation_uri
+from titer.audit.report.pictures import image_uri, outlined_uri, perturbation_uri
+from titer.audit.report.schema import Outlines
 from titer.audit.table import Array
 from titer.cases.space import Space
 
 
-def picture_fields(clean: Array, attacked: Array, space: Space) -> tuple[dict[str, Any], str]:
+def picture_fields(
+    clean: Array, attacked: Array, space: Space, maps: tuple[Array, Array, Array] | None = None
+) -> tuple[dict[str, Any], str]:
     """Fields of an `ImageItem`, and what the caption must add.
 
     One channel is shown in gray, three as colors; of any other number the most changed one. Of a volume [C, D, H, W]
@@ -20,12 +23,14 @@ def picture_fields(clean: Array, attacked: Array, space: Space) -> tuple[dict[st
 
     Arguments
         clean, attacked: [C, H, W] or [C, D, H, W] in the unit of the space.
+        maps: true map and what was marked before and after, [H, W] or [D, H, W], to draw their outlines.
     """
     before, after = clean.astype(np.float64), attacked.astype(np.float64)
     plane = ""
     if space.kind == "volume":
         place = int(np.abs(after - before).sum(axis=(0, 2, 3)).argmax())
         before, after = before[:, place], after[:, place]
+        maps = None if maps is None else (maps[0][place], maps[1][place], maps[2][place])
         plane = f"plane {place + 1} of {space.shape[1]}"
     low, high = (np.broadcast_to(edge.reshape(-1), before.shape[0]) for edge in space.bounds())
     more = ""
@@ -37,7 +42,7 @@ def picture_fields(clean: Array, attacked: Array, space: Space) -> tuple[dict[st
     low, high = _display(before, after, low, high)
     one, two = (_shown(each, low, high) for each in (before, after))
     change, scale = perturbation_uri(two - one, reach=1.0)
-    fields = {
+    fields: dict[str, Any] = {
         "kind": "volume-slice" if space.kind == "volume" else "image",
         "clean_png": image_uri(one),
         "perturbation_png": change,
@@ -45,6 +50,10 @@ def picture_fields(clean: Array, attacked: Array, space: Space) -> tuple[dict[st
         "perturbation_scale": scale,
         "plane": plane,
     }
+    if maps is not None:
+        fields["outlines"] = Outlines(
+            clean_png=outlined_uri(one, maps[0], maps[1]), adversarial_png=outlined_uri(two, maps[0], maps[2])
+        )
     return fields, more
 
 

@@ -10,19 +10,29 @@ from titer.audit.report.schema import NoteToken
 from titer.audit.table import Array
 from titer.cases.space import Space
 
+WITHHELD = "[withheld]"
 
-def note_fields(clean: Array, attacked: Array, space: Space) -> dict[str, Any] | None:
+
+def note_fields(
+    clean: Array, attacked: Array, space: Space, shown: frozenset[int] | None = None
+) -> dict[str, Any] | None:
     """Fields of a `NoteItem`; padding is left out, and a note without words gives None.
 
     Arguments
         clean, attacked: [L] token numbers.
+        shown: token numbers that may be shown, from `shared_words`; the others are withheld. None shows all.
     """
-    tokens = tuple(_tokens(*(_words(note, space) for note in (clean, attacked))))
+    tokens = tuple(_tokens(*(_words(note, space, shown) for note in (clean, attacked))))
     return {"kind": "note", "tokens": tokens} if tokens else None
 
 
-def _words(note: Array, space: Space) -> list[str]:
-    return [space.vocabulary[int(number)] for number in note if int(number) != space.padding]
+def _words(note: Array, space: Space, shown: frozenset[int] | None) -> list[str]:
+    words = space.vocabulary
+    return [
+        words[number] if shown is None or number in shown else WITHHELD
+        for number in map(int, note)
+        if number != space.padding
+    ]
 
 
 def _tokens(before: list[str], after: list[str]) -> list[NoteToken]:

@@ -51,13 +51,16 @@ def prediction(task: Task, scores: Array) -> Prediction:
     Prediction(label='pneumonia', confidence=0.8808)
     """
     answer = task.decide(scores[None])[0]
+    if task.kind == "segmentation":
+        name = "Dice" if task.measure == "dice" else "share of right pixels"
+        return Prediction(label=f"a map with a {name} of {significant(float(answer))}")
     if task.kind == "anomaly":
         return Prediction(label=f"{task.classes[int(answer)]} (score {significant(float(scores[0]))})")
     return Prediction(label=truth(task, answer), confidence=_confidence(task, scores, answer))
 
 
 def truth(task: Task, answer: object) -> str:
-    """A class, findings or a quantity in words.
+    """A class, findings or a quantity in words; of a map how much of it is marked.
 
     >>> truth(Task("multilabel", ("effusion", "edema")), np.array([0, 1]))
     'edema'
@@ -65,6 +68,8 @@ def truth(task: Task, answer: object) -> str:
     value = np.asarray(answer)
     if task.kind == "regression":
         return f"{task.classes[0]}: {significant(float(value))}"
+    if task.kind == "segmentation":
+        return f"{', '.join(task.classes[number] for number in task.measured)} on {100 * float(value):.1f}% of the case"
     if task.kind == "multilabel":
         return (
             ", ".join(name for name, there in zip(task.classes, value.tolist(), strict=True) if there) or "no finding"

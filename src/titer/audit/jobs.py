@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import titer
 from titer.audit.limits import Radius
+from titer.audit.loans import Loans, Training, check_recipe, given_model, ledger_of, searching
 from titer.audit.operating import check_rule, rule_for
 from titer.audit.plan import Plan, Subject
 from titer.audit.run.job import Job
 from titer.audit.subject import Threatened, read_dataset, read_threats, recipe_of, settings_of, split_of, task_of
 from titer.cases.dataset import Dataset
 from titer.digest import digest, digest_code
-from titer.errors import ModelError, PlanError
+from titer.errors import PlanError
 from titer.models.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -43,6 +44,17 @@ class Trial:
     key: str
 
 
+@dataclass(frozen=True)
+class RadiusTrial:
+    """The minimal radii of one threat with one seed, and the jobs that give them; see `Trial`."""
+
+    subject: int
+    threat: int
+    seed: int
+    clean: str
+    key: str
+
+
 @dataclass(frozen=True, eq=False)
 class Prepared:
     """A plan whose parts were all opened and found to fit.
@@ -50,7 +62,7 @@ class Prepared:
     Arguments
         plan: the plan, every subject named. root: folder of data sets.
         datasets, threats: per subject. jobs: all work, in an order that respects dependencies.
-        trials: what the jobs are for. part: whether it is a part of the plan, of which no report is made.
+        trials, radii: what the jobs are for. part: whether it is a part of the plan, of which no report is made.
     """
 
     plan: Plan
@@ -60,6 +72,7 @@ class Prepared:
     jobs: tuple[Job, ...]
     trials: tuple[Trial, ...]
     part: bool = False
+    radii: tuple[RadiusTrial, ...] = ()
 
     def subject(self, trial: Trial) -> Subject:
         return self.plan.subjects[trial.subject]
@@ -77,21 +90,39 @@ def prepare(plan: Plan, root: Path | None, out: Path | None = None) -> Prepared:
     datasets, threats = [], []
     jobs: dict[str, Job] = {}
     trials: list[Trial] = []
+    radii: list[RadiusTrial] = []
     for number, subject in enumerate(plan.subjects):
-        dataset = read_dataset(subject, root)
-        _refuse_maps(dataset)
+        dataset = _numbered(read_dataset(subject, root), subject, plan)
         # Opened once: every question to an endpoint counts.
-        who = recipe_of(subject) or _own_model(subject, dataset, out)
+        who = recipe_of(subject) or given_model(subject.model, subject, dataset, out)
         threatened = _threats(subject, dataset, who)
         datasets.append(dataset)
         threats.append(threatened)
-        for trial, wanted in _subject_jobs(plan, number, dataset, who, threatened, root, out):
+        loans = Loans.of(subject, dataset, threatened, out)
+        for trial, wanted in _subject_jobs(plan, number, dataset, who, threatened, loans, root, out):
             jobs |= {job.key: job for job in wanted}
-            trials.append(trial)
+            if isinstance(trial, Trial):
+                trials.append(trial)
+            else:
+                radii.append(trial)
     _check_labels(threats)
-    prepared = Prepared(plan, root, tuple(datasets), tuple(threats), tuple(jobs.values()), tuple(trials))
+    prepared = Prepared(
+        plan, root, tuple(datasets), tuple(threats), tuple(jobs.values()), tuple(trials), radii=tuple(radii)
+    )
     _check_cells(prepared)
     return prepared
+
+
+def _numbered(dataset: Dataset, subject: Subject, plan: Plan) -> Dataset:
+    """Data given by path under a number, or under the title that the plan gives them: file names may name persons."""
+    path = subject.data.path
+    if path is None or path.startswith("memory:"):
+        return dataset
+    places = list(dict.fromkeys(each.data.path for each in plan.subjects if each.data.path is not None))
+    title = str(subject.data.options.get("title") or "")
+    titled = [each for each in plan.subjects if title and each.data.options.get("title") == title]
+    unique = title and len({each.data.path for each in titled}) == 1
+    return dataset.called(title if unique else f"own data {places.index(path) + 1}")
 
 
 def _check_labels(threats: list[tuple[Threatened, ...]]) -> None:
@@ -117,25 +148,10 @@ def _check_cells(prepared: Prepared) -> None:
             raise PlanError("a name of its own for every cell", f"{name} twice", "rename a model or a label ('as')")
 
 
-def _refuse_maps(dataset: Dataset) -> None:
-    if dataset.task == "segmentation":
-        raise PlanError(
-            "a task with one decision per case, which is what reports are about",
-            f"{dataset.card.name}: segmentation",
-            "attack maps in Python: titer.attacks.engine.run(attack, model, cases, threat, seed=...), whose outcome "
-            "gives Dice through model.task.agreement",
-        )
-
-
 def _threats(subject: Subject, dataset: Dataset, who: Recipe | Model) -> tuple[Threatened, ...]:
     """The threats of a subject, checked against its model without training it."""
     if isinstance(who, Recipe):
-        if not who.fits(dataset):
-            raise ModelError(
-                f"data that {who.name} can learn ({', '.join(who.kinds)})",
-                f"{dataset.card.name}: {dataset.space.kind}, task {dataset.task}",
-                "choose another reference model or data set",
-            )
+        check_recipe(who, dataset)
         task = task_of(dataset, subject)
         check_rule(rule_for(subject, dataset, own=False), task, access="gradients", probabilities=False)
         return read_threats(subject, dataset, task, "gradients")
@@ -145,60 +161,23 @@ def _threats(subject: Subject, dataset: Dataset, who: Recipe | Model) -> tuple[T
     return read_threats(subject, dataset, who.task, who.access)
 
 
-def ledger_of(subject: Subject, out: Path | None) -> Path | None:
-    """The file in which queries of a subject's endpoint are counted; None where there is no budget to keep.
-
-    Subjects that ask the same address share it.
-    """
-    address = subject.model.get("url")
-    if address is None or subject.model.get("max_queries") is None or out is None:
-        return None
-    return out / "queries" / digest(str(address))[:16]
-
-
-def _own_model(subject: Subject, dataset: Dataset, out: Path | None) -> Model:
-    from titer.atomic import made_folder
-    from titer.audit.subject import OBJECTS
-    from titer.models.averaged import FEW, steadied
-    from titer.models.load import load_model
-
-    held = subject.model.get("object")
-    ledger = ledger_of(subject, out)
-    if ledger is not None:
-        made_folder(ledger.parent)
-    model = (
-        OBJECTS[held]
-        if held is not None
-        else load_model(subject.model, dataset, tolerance=subject.tolerance, ledger=ledger)
-    )
-    if model.space.shape != dataset.space.shape:
-        raise ModelError(
-            f"a model for cases of shape {list(dataset.space.shape)}",
-            f"{model.name} for {list(model.space.shape)}",
-            "resize the cases (data.options) or choose the right model",
-        )
-    steady = steadied(model, dataset.cases.inputs[:FEW])
-    steady.predict(dataset.cases.inputs[:2])
-    return steady
-
-
 def _subject_jobs(
     plan: Plan,
     number: int,
     dataset: Dataset,
     who: Recipe | Model,
     threats: tuple[Threatened, ...],
+    loans: Loans,
     root: Path | None,
     out: Path | None,
-) -> Iterator[tuple[Trial, list[Job]]]:
+) -> Iterator[tuple[Trial | RadiusTrial, list[Job]]]:
     from titer.attacks.engine import run as engine
+    from titer.attacks.radius import minimal_radii
     from titer.audit import work
-    from titer.models.checkpoint import from_bytes
     from titer.models.load import load_model
-    from titer.models.training import train, training_key
 
     subject = plan.subjects[number]
-    here, ledger = isinstance(who, Recipe), ledger_of(subject, out)
+    here, ledger = isinstance(who, Recipe), ledger_of(subject.model, out)
     for seed in plan.seeds:
         checked = split_of(subject, dataset, seed, here)
         shared = {
@@ -211,10 +190,9 @@ def _subject_jobs(
         base = [dataset.digest, checked.split.digest, seed]
         before: list[Job] = []
         if isinstance(who, Recipe):
-            identity = training_key(who, dataset, checked.split, seed=seed, epochs=subject.model.get("epochs"))
-            made_by = digest_code(type(who), train, from_bytes, work.clean)
-            key = digest(["train", _VERSION, identity, subject.tolerance, made_by])
-            before.append(Job(key, "titer.audit.work:train", shared, (), f"{subject.name}: train, trial {seed}"))
+            training = Training(who, dataset, checked.split, subject, subject.model.get("epochs"), seed)
+            identity, made_by = training.identity, training.made_by
+            before.append(training.job(shared, f"{subject.name}: train, trial {seed}", _VERSION))
         else:
             inside = getattr(who, "inner", who)
             identity, made_by = who.digest, digest_code(type(who), type(inside), load_model, work.clean)
@@ -227,22 +205,46 @@ def _subject_jobs(
         for place, threat in enumerate(threats):
             for step, radius in enumerate(threat.radii):
                 for name, search in threat.named():
-                    rules = [threat.spec.change, threat.change, threat.spec.goal, threat.spec.target]
-                    rules += [threat.spec.knowledge, threat.spec.queries, threat.spec.where, radius.value]
+                    rules = [*_asked_of(threat), radius.value]
                     if search.learns:
                         part, rows = work.pool_of(search, dataset, checked.split, seed, here)
                         rules += [part, rows.tolist()]
                     # What is drawn follows from the settings alone: other code draws the same, under another key.
+                    borrowed = loans.of_attack(search, checked.split, seed, who, shared, _VERSION)
                     draws = digest(["attack", question, rules, settings_of(search)])
-                    key = digest(
-                        [_VERSION, draws, asked, digest_code(type(search), type(threat.change), engine, work.attack)]
-                    )
-                    payload = {
+                    code = digest_code(*searching(search), type(threat.change), engine, work.attack)
+                    key = digest([_VERSION, draws, asked, code, *(loan.name for loan in borrowed)])
+                    payload: dict[str, Any] = {
                         **source, "clean": asked, "draws": draws, "threat": place, "radius": step, "attack": name,
                     }  # fmt: skip
+                    if borrowed:
+                        payload["surrogates"] = [loan.payload for loan in borrowed]
+                    taught = [loan.job for loan in borrowed if loan.job is not None]
                     label = f"{subject.name}: {name} at {radius.label}, trial {seed}"
-                    job = Job(key, "titer.audit.work:attack", payload, (*trained, asked), label)
-                    yield Trial(number, place, step, name, seed, asked, key), [*before, job]
+                    after = (*trained, asked, *(job.key for job in taught))
+                    job = Job(key, "titer.audit.work:attack", payload, after, label)
+                    yield Trial(number, place, step, name, seed, asked, key), [*before, *taught, job]
+            if threat.search is not None:
+                found = threat.search
+                wanted = [
+                    *_asked_of(threat),
+                    found.high.value,
+                    found.tolerance,
+                    settings_of(found.attack),
+                ]
+                draws = digest(["radii", question, wanted])
+                code = digest_code(type(found.attack), type(threat.change), minimal_radii, work.radii)
+                key = digest([_VERSION, draws, asked, code])
+                payload = {**source, "clean": asked, "draws": draws, "threat": place}
+                label = f"{subject.name}: minimal radii by {found.label}, trial {seed}"
+                job = Job(key, "titer.audit.work:radii", payload, (*trained, asked), label)
+                yield RadiusTrial(number, place, seed, asked, key), [*before, job]
+
+
+def _asked_of(threat: Threatened) -> list[Any]:
+    """What decides the answers of a threat, but for its limits and attacks."""
+    spec = threat.spec
+    return [spec.change, threat.change, spec.goal, spec.target, spec.knowledge, spec.queries, spec.where]
 
 
 def only(prepared: Prepared, wanted: str) -> Prepared:

@@ -34,12 +34,13 @@ class SplitSpec(Part):
     by: Literal["patient", "official"] | None = Field(
         None,
         description="Split by patient, or as the source fixed it. Left out: by patient for models trained here; for a "
-        "model of yours the source's parts where it fixes any, of which the train part is never used.",
+        "model of yours the source's parts where it fixes any, of which surrogates alone may use the train part.",
     )
     fractions: tuple[float, float, float] | None = Field(
         None,
-        description="Shares of train, validation and test; 50/25/25 for models trained here, otherwise 0/50/50, "
-        "or 0/0/100 where no threshold has to be fixed and no attack learns; given, they mean a split by patient.",
+        description="Shares of train, validation and test; 50/25/25 where a model or a surrogate is trained here, "
+        "otherwise 0/50/50, or 0/0/100 where no threshold has to be fixed and no attack learns; given, they mean a "
+        "split by patient.",
     )
     near_duplicates: Literal["refuse", "drop", "report"] = Field(
         "refuse", description="What happens to near-identical cases on both sides of the split."
@@ -65,6 +66,20 @@ class DataSpec(Part):
         return self
 
 
+class RadiiSpec(Part):
+    """The search for the smallest limit that each case falls at."""
+
+    attack: str | dict[str, Any] = Field(
+        "pgd", description="What searches: a name, or a name with settings. fmn, fab and deepfool need one run."
+    )
+    high: Limit | None = Field(
+        None, description="The widest limit to try; the largest of the threat's limits if left out."
+    )
+    tolerance: Limit | None = Field(
+        None, description="How far a radius may lie above the smallest limit; a thousandth of the widest if left out."
+    )
+
+
 class ThreatSpec(Part):
     """One family of changes with the limits to examine."""
 
@@ -83,6 +98,9 @@ class ThreatSpec(Part):
     )
     attacks: tuple[str | dict[str, Any], ...] | None = Field(
         None, description="Attacks for this threat only, as above."
+    )
+    radii: RadiiSpec | None = Field(
+        None, description="Also search the smallest limit for each case, and draw the whole curve from one run."
     )
     main: Limit | None = Field(None, description="The limit that the summary speaks of; the middle one if left out.")
 
@@ -122,7 +140,11 @@ class Subject(Part):
         "{specificity: 0.95}, {percentile: 95} of normals. Left out: default for a model of yours, youden for "
         "two-sided models trained here, {percentile: 95} for anomalies.",
     )
-    tolerance: float | None = Field(None, gt=0, description="Regression: an error above this is wrong.")
+    tolerance: float | None = Field(
+        None,
+        gt=0,
+        description="Regression: an error above this is wrong. Segmentation: a map whose Dice is below this is wrong.",
+    )
     costs: CostSpec = Field(default_factory=CostSpec)
 
     @field_validator("model", mode="after")

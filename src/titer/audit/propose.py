@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # Cases that `titer init` asks a model about: enough to see that classes are in another order, few for an endpoint.
 _FIRST = 64
+# What a tolerance means, by kind of task.
+_TOLERATED = {"regression": "an error above", "segmentation": "a map with a Dice below"}
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def proposed(dataset: Dataset, access: Access, *, own: bool) -> dict[str, Any]:
         "threats": [threat],
         "attacks": list(attacks_for(access, found.change)),
         **({"threshold": threshold} if threshold else {}),
-        **({"tolerance": tolerance(dataset)} if dataset.task == "regression" else {}),
+        **({"tolerance": tolerance(dataset)} if tolerated(dataset) else {}),
         "fail_if": [f"{_rule(dataset)} at {found.limits[0]}"],
     }
 
@@ -123,7 +125,7 @@ def propose_plan(model: str, data: str, *, root: Path | None, settings: dict[str
     where = address(model)
     if "zoo" in where:
         return plan_for(model, data, dataset, "gradients", settings=settings, options=options)
-    allowed = tolerance(dataset) if dataset.task == "regression" else None
+    allowed = tolerance(dataset) if tolerated(dataset) else None
     opened = load_model({**where, **settings}, dataset, tolerance=allowed)
     seen = _first_look(opened, dataset)
     return seen + plan_for(model, data, dataset, opened.access, settings=settings, options=options)
@@ -135,7 +137,7 @@ def _first_look(model: Model, dataset: Dataset) -> str:
     cases = dataset.cases.take(np.sort(order))
     right = float(model.task.correct(model.predict(cases.inputs), cases.targets).mean())
     said = f"# At first sight: {right:.0%} of {len(cases)} cases right, before any threshold is fixed.\n"
-    if model.task.kind in ("regression", "multilabel"):
+    if model.task.kind in ("regression", "multilabel", "segmentation"):
         return said
     commonest = float(np.bincount(cases.targets).max() / len(cases))
     if right < commonest:
@@ -166,7 +168,7 @@ def plan_for(
         f"attacks: {_quoted(settled['attacks'])}  # the model gives {access}",
         *([f"threshold: {_quoted(settled['threshold'])}  # operating point, fixed on validation cases"]
           if "threshold" in settled else []),
-        *([f"tolerance: {settled['tolerance']}  # an error above this is wrong: set what is clinical"]
+        *([f"tolerance: {settled['tolerance']}  # {_TOLERATED[dataset.task]} this is wrong: set what is clinical"]
           if "tolerance" in settled else []),
         "seeds: [0]  # one trial per seed; five or more for statements about training and splits",
         f"fail_if: {_quoted(settled['fail_if'])}",
@@ -200,8 +202,17 @@ def _threshold(dataset: Dataset, own: bool) -> Any:
     return "youden" if not own and dataset.task == "classes" and len(dataset.classes) == 2 else None
 
 
+def tolerated(dataset: Dataset) -> bool:
+    """Whether a plan for these data must say what is still right."""
+    return dataset.task in _TOLERATED
+
+
 def tolerance(dataset: Dataset) -> float:
-    """One standard deviation of the truth, to two digits, as a first guess at which error is wrong."""
+    """A first guess at what is still right: of an error one standard deviation of the truth, to two digits; of a map a
+    Dice of 0.7.
+    """
+    if dataset.task == "segmentation":
+        return 0.7
     return float(f"{np.std(dataset.cases.targets.astype(float)):.2g}")
 
 
@@ -209,7 +220,7 @@ def _rule(dataset: Dataset) -> str:
     """The result that would be a failure: errors beyond the tolerance on average, findings no better than guessed."""
     if dataset.task == "regression":
         return f"mae > {np.format_float_positional(tolerance(dataset), trim='0')}"
-    return "macro_auroc < 0.5" if dataset.task == "multilabel" else "robust_accuracy < 0.5"
+    return {"multilabel": "macro_auroc < 0.5", "segmentation": "dice < 0.5"}.get(dataset.task, "robust_accuracy < 0.5")
 
 
 def _number(limit: str) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 
 from titer.audit.jobs import Prepared, Trial
 from titer.audit.limits import Radius
+from titer.audit.maps import as_tabled
 from titer.audit.table import Array, Table
 from titer.models.task import Task
 
@@ -58,7 +59,7 @@ class Measured:
     def sick(self) -> Array | None:
         """Whether each case is diseased; None where the task knows no disease."""
         task = self.task
-        if task.kind in ("regression", "multilabel") or (
+        if task.kind in ("regression", "multilabel", "segmentation") or (
             task.kind == "classes" and not task.positive and not task.two_sided
         ):
             return None
@@ -108,11 +109,35 @@ class CellResults:
 
 
 @dataclass(frozen=True, eq=False)
+class RadiusResults:
+    """The minimal radii of one model under one threat, all trials end to end.
+
+    Arguments
+        subject: place of the model in the plan. radius: [n] smallest cost that fooled; 0 where nothing was needed,
+            infinite where nothing sufficed. patients, rows, queries, passes: [n].
+        high, tolerance: the widest limit, and how far a radius may lie above the smallest limit.
+    """
+
+    subject: int
+    dataset: Dataset
+    threat: Threatened
+    radius: Array
+    patients: Array
+    rows: Array
+    queries: Array
+    passes: Array
+    trials: int
+    high: float
+    tolerance: float
+
+
+@dataclass(frozen=True, eq=False)
 class Results:
-    """All cells of an audit, in the order of the plan."""
+    """All cells of an audit, in the order of the plan, and the minimal radii where it asks for them."""
 
     prepared: Prepared
     cells: tuple[CellResults, ...]
+    radii: tuple[RadiusResults, ...] = ()
 
     def of(self, subject: int) -> list[CellResults]:
         """Cells of one subject."""
@@ -144,7 +169,30 @@ def collect(prepared: Prepared, get: Callable[[str], bytes]) -> Results:
         task = _task(before)
         measured = Measured(trial, task, before, Table.of_bytes(get(trial.key)))
         grouped.setdefault(cell_name(prepared, trial), []).append(measured)
-    return Results(prepared, tuple(_cell(prepared, name, trials) for name, trials in grouped.items()))
+    cells = tuple(_cell(prepared, name, trials) for name, trials in grouped.items())
+    searched: dict[tuple[int, int], list[tuple[Table, Table]]] = {}
+    for each in prepared.radii:
+        searched.setdefault((each.subject, each.threat), []).append((table(each.clean), Table.of_bytes(get(each.key))))
+    return Results(prepared, cells, tuple(_radii(prepared, *place, pairs) for place, pairs in searched.items()))
+
+
+def _radii(prepared: Prepared, subject: int, threat: int, pairs: list[tuple[Table, Table]]) -> RadiusResults:
+    def end_to_end(name: str, side: int = 1) -> Array:
+        return np.concatenate([pair[side][name] for pair in pairs])
+
+    return RadiusResults(
+        subject,
+        prepared.datasets[subject],
+        prepared.threats[subject][threat],
+        end_to_end("radius"),
+        end_to_end("patient", side=0),
+        end_to_end("row"),
+        end_to_end("queries"),
+        end_to_end("passes"),
+        len(pairs),
+        float(pairs[0][1].facts["high"]),
+        float(pairs[0][1].facts["tolerance"]),
+    )
 
 
 def _cell(prepared: Prepared, name: str, trials: list[Measured]) -> CellResults:
@@ -166,8 +214,7 @@ def _cell(prepared: Prepared, name: str, trials: list[Measured]) -> CellResults:
 def _task(before: Table) -> Task:
     """What the model of a trial decides, with the operating point that was fixed for it."""
     facts: dict[str, Any] = dict(before.facts)
-    said = facts["task"]
-    task = Task(said["kind"], tuple(said["classes"]), tuple(said["positive"]), tolerance=said["tolerance"])
+    task = as_tabled(facts["task"])
     threshold = facts["threshold"]
     if task.two_sided or task.kind == "multilabel":
         return task.at(tuple(threshold) if isinstance(threshold, list) else float(threshold))

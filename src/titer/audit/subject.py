@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, is_dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
@@ -16,12 +16,12 @@ from titer.cases.dataset import Dataset
 from titer.digest import digest
 from titer.errors import DataError, PlanError, TiterError, did_you_mean
 from titer.faults import expectation, worst
-from titer.models.adapters.spec import read_reference
+from titer.models.adapters.spec import check_model, read_reference
 from titer.registry import ATTACKS, CHANGES, MODELS
 
 if TYPE_CHECKING:
     from titer.attacks.attack import Attack
-    from titer.models.model import Access
+    from titer.models.model import Access, Knowledge
     from titer.models.recipe import Recipe
     from titer.models.task import Task
     from titer.threats.change import Change
@@ -31,9 +31,29 @@ if TYPE_CHECKING:
 OBJECTS: dict[str, Any] = {}
 
 
+@dataclass(frozen=True)
+class RadiusSearch:
+    """How the smallest limit of each case is searched.
+
+    Arguments
+        label, attack: what searches. high: the widest limit. tolerance: in the unit of the limit; None for a thousandth
+            of the widest, or where radii are found exactly.
+    """
+
+    label: str
+    attack: Attack
+    high: Radius
+    tolerance: float | None
+
+
 @dataclass(frozen=True, eq=False)
 class Threatened:
-    """One threat of a subject: its change, radii in growing order, and the attacks that search it."""
+    """One threat of a subject: its change, radii in growing order, and the attacks that search it.
+
+    Arguments
+        mark: tells it from another threat of the subject whose settings read the same in a name.
+        search: for the smallest limit of each case, where the plan asks for it.
+    """
 
     spec: ThreatSpec
     change: Change
@@ -41,6 +61,8 @@ class Threatened:
     main: Radius
     attacks: tuple[Attack, ...]
     labels: tuple[str, ...] = ()
+    mark: str = ""
+    search: RadiusSearch | None = None
 
     def __post_init__(self) -> None:
         if not self.labels:
@@ -60,8 +82,15 @@ class Threatened:
             spec.where if spec.where != "all" else "",
             "" if spec.knowledge is None else f"seeing-{spec.knowledge}",
             "" if spec.queries is None else f"{spec.queries}-queries",
+            self.mark,
         ]
         return "-".join(filter(None, map(str, parts)))
+
+    @property
+    def rules(self) -> list[Any]:
+        """All that makes it another threat than others, but for its limits and attacks."""
+        spec = self.spec
+        return [spec.change, settings_of(self.change), spec.goal, spec.target, spec.where, spec.knowledge, spec.queries]
 
     def attack(self, label: str) -> Attack:
         """The attack that reports call so."""
@@ -118,9 +147,14 @@ def _read(where: str, root: Path | None, options: str) -> Dataset:
 
 def recipe_of(subject: Subject) -> Recipe | None:
     """The reference model that a subject trains, or None for a model of the user's."""
-    if subject.model.get("zoo") is None:
+    return recipe_in(subject.model)
+
+
+def recipe_in(model: Mapping[str, Any]) -> Recipe | None:
+    """The reference model that a plan's words on a model name; None where they name one that is there already."""
+    if model.get("zoo") is None:
         return None
-    said = read_reference(subject.model)
+    said = read_reference(model)
     made: Recipe = build(MODELS.find(said.zoo), said.options, "model.options")
     return made
 
@@ -181,13 +215,49 @@ def read_attacks(raw: tuple[str | dict[str, Any], ...]) -> tuple[tuple[str, Atta
         name, label = settings.pop("name", None), settings.pop("as", "")
         if not isinstance(name, str):
             raise PlanError("an attack with a 'name'", repr(each), "write for example {name: pgd, steps: 40}")
-        made.append((_label(label, name), build(ATTACKS.find(name), settings, f"attack {name}")))
+        made.append((_label(label, name), _attack(name, settings)))
     _refuse_repeats(made)
     labels = [label or _telling(attack, [other for said, other in made if not said]) for label, attack in made]
     twice = next((label for place, label in enumerate(labels) if label in labels[:place]), None)
     if twice is not None:
         raise PlanError("a label of its own for every attack", f"{twice!r} twice", "correct 'as'")
     return tuple(zip(labels, (attack for _, attack in made), strict=True))
+
+
+def _attack(name: str, settings: Mapping[str, Any]) -> Attack:
+    """An attack; one that it runs itself, and models that it works on, are written as a plan writes its own."""
+    from titer.attacks.attack import Attack
+
+    kind = ATTACKS.find(name)
+    declared = get_type_hints(kind)
+    plain = dict(settings)
+    for key, value in settings.items():
+        if declared.get(key) is Attack:
+            ((_, plain[key]),) = read_attacks((value,))
+    if kind.borrows:
+        raw = settings.get("surrogates", ())
+        if not isinstance(raw, (list, tuple)):
+            raise PlanError(f"a list of 'surrogates' of {name}", repr(raw), "write for example surrogates: [t_cnn]")
+        plain["surrogates"] = tuple(model_words(each) for each in raw)
+    made: Attack = build(kind, plain, f"attack {name}")
+    return made
+
+
+def model_words(raw: Any) -> dict[str, Any]:
+    """What a plan says of a model, as `model:` says it; a reference model or a file may stand there by its name.
+
+    >>> model_words("t-cnn"), model_words("models/chest.onnx")
+    ({'zoo': 't_cnn'}, {'path': 'models/chest.onnx'})
+    """
+    if isinstance(raw, str):
+        name = raw.replace("-", "_").lower()
+        raw = {"zoo" if name in MODELS.names() else "path": name if name in MODELS.names() else raw}
+    if not isinstance(raw, Mapping):
+        raise PlanError(
+            "the name of a model or what 'model' would say of it", repr(raw), "write for example surrogates: [t_cnn]"
+        )
+    check_model(raw)
+    return dict(raw)
 
 
 def _label(label: Any, name: str) -> str:
@@ -266,18 +336,57 @@ def read_threats(subject: Subject, dataset: Dataset, task: Task, access: Access)
             )
         used |= {label for label, _ in fitting}
         labels, searches = zip(*fitting, strict=True)
-        made = Threatened(spec, change, tuple(radii), main, searches, labels)
+        made = Threatened(
+            spec, change, tuple(radii), main, searches, labels, search=_radius_search(spec, change, sees, radii, read)
+        )
         made.model_at(main, access).check(dataset.space, task)
         threats.append(made)
     _all_used(subject, used, access)
-    ids = [threat.id for threat in threats]
-    if len(set(ids)) != len(ids):
+    return _told_apart(threats)
+
+
+def _radius_search(
+    spec: ThreatSpec, change: Change, sees: Knowledge, radii: list[Radius], read: Callable[[Any], Radius]
+) -> RadiusSearch | None:
+    """The search for minimal radii that a threat asks for; what cannot search is refused."""
+    from titer.models.model import allows
+
+    if spec.radii is None:
+        return None
+    ((label, attack),) = read_attacks((spec.radii.attack,))
+    if attack.control or attack.learns or attack.borrows or not attack.fits(change) or not allows(sees, attack.needs):
+        raise PlanError(
+            f"an attack for 'radii' that searches {spec.change!r} for one case at a time, seeing {sees}",
+            label,
+            "write for example radii: {attack: pgd}",
+        )
+    if spec.queries is not None and not attack.minimal:
+        raise PlanError(
+            "no 'queries' beside 'radii' whose attack runs many times",
+            f"{label} with {spec.queries} queries",
+            "leave 'queries' out, or take an attack that minimizes the change itself",
+        )
+    high = radii[-1] if spec.radii.high is None else read(spec.radii.high)
+    tolerance = None if spec.radii.tolerance is None else read(spec.radii.tolerance).value
+    if tolerance is not None and tolerance >= high.value:
+        raise PlanError(f"a tolerance below the widest limit {high.label}", f"{tolerance:g}", "correct 'radii'")
+    return RadiusSearch(label, attack, high, tolerance)
+
+
+def _told_apart(threats: list[Threatened]) -> tuple[Threatened, ...]:
+    """The threats with identifiers of their own: names lose signs and capitals, so that two may read the same."""
+    rules = [digest(threat.rules) for threat in threats]
+    if len(set(rules)) != len(rules):
         raise PlanError(
             "threats that differ in change, its settings, goal, knowledge, queries or 'where'",
-            ", ".join(ids),
+            ", ".join(threat.id for threat in threats),
             "put their limits into one threat",
         )
-    return tuple(threats)
+    ids = [threat.id.casefold() for threat in threats]
+    return tuple(
+        replace(threat, mark=rule[:8]) if ids.count(name) > 1 else threat
+        for threat, name, rule in zip(threats, ids, rules, strict=True)
+    )
 
 
 def _all_used(subject: Subject, used: set[str], access: Access) -> None:
@@ -299,6 +408,8 @@ def task_of(dataset: Dataset, subject: Subject) -> Task:
     tolerance = subject.tolerance
     if dataset.task == "regression" and tolerance is None:
         raise PlanError("a 'tolerance' for a regression", "none", f"say which error in {dataset.classes[0]} is wrong")
+    if dataset.task == "segmentation" and tolerance is None:
+        raise PlanError("a 'tolerance' for a segmentation", "none", "say which Dice is the least that is still right")
     return Task(dataset.task, dataset.classes, dataset.positive, tolerance=tolerance)
 
 
@@ -326,20 +437,32 @@ def split_of(subject: Subject, dataset: Dataset, seed: int, plan_trained: bool) 
                 "write 'threshold: default' or a number, or split: {by: patient} if the model never saw these cases",
             )
     else:
-        halved = needed or any(_learn(raw) for raw in (subject.attacks, *(each.attacks for each in subject.threats)))
-        usual = (0.5, 0.25, 0.25) if plan_trained else (0.0, 0.5, 0.5) if halved else (0.0, 0.0, 1.0)
+        attacks = attacks_in(subject)
+        halved = needed or any(attack.learns for attack in attacks)
+        trains = plan_trained or any("zoo" in each for attack in attacks for each in surrogates_of(attack))
+        usual = (0.5, 0.25, 0.25) if trains else (0.0, 0.5, 0.5) if halved else (0.0, 0.0, 1.0)
         parts = split(dataset, seed=seed, fractions=spec.fractions or usual, by=spec.by or "patient")
     return check_leakage(dataset, parts, near_duplicates=spec.near_duplicates)
 
 
-def _learn(raw: tuple[str | dict[str, Any], ...] | None) -> bool:
-    """Whether one of these attacks learns, and so needs cases that are not attacked."""
-    return raw is not None and any(attack.learns for _, attack in read_attacks(raw))
+def attacks_in(subject: Subject) -> list[Attack]:
+    """All attacks that a subject names, for all threats or for one."""
+    lists = (subject.attacks, *(each.attacks for each in subject.threats))
+    return [attack for raw in lists if raw is not None for _, attack in read_attacks(raw)]
 
 
-def settings_of(attack: Attack) -> dict[str, Any]:
-    """Every setting of an attack or change, defaults included."""
-    return {"name": attack.name, **asdict(attack)}  # type: ignore[call-overload]
+def surrogates_of(attack: Attack) -> tuple[dict[str, Any], ...]:
+    """What a plan says of each model that an attack works on; nothing for most attacks."""
+    return tuple(getattr(attack, "surrogates")) if attack.borrows else ()  # noqa: B009 - only some have them
+
+
+def settings_of(attack: Attack | Change) -> dict[str, Any]:
+    """Every setting of an attack or change, defaults included; an attack among them with its name."""
+    from titer.attacks.attack import Attack
+
+    values = {field.name: getattr(attack, field.name) for field in fields(attack)}  # type: ignore[arg-type]
+    inner = {name: settings_of(value) for name, value in values.items() if isinstance(value, Attack)}
+    return {"name": attack.name, **asdict(attack), **inner}  # type: ignore[call-overload]
 
 
 def _called(model: Mapping[str, Any]) -> str:
@@ -365,4 +488,24 @@ def renamed(plan: Plan) -> Plan:
             raise PlanError("a name for each subject", name, "give each subject its own 'name'")
         seen.add(name)
         subjects.append(each.model_copy(update={"name": name}))
-    return plan.model_copy(update={"subjects": tuple(subjects)})
+    named = {each.name: {**each.model, "name": each.name} for each in subjects}
+    return plan.model_copy(update={"subjects": tuple(_borrowing(each, named) for each in subjects)})
+
+
+def _borrowing(subject: Subject, named: Mapping[str, dict[str, Any]]) -> Subject:
+    """The subject with what the plan says of its models in place of their names among the surrogates."""
+
+    def told(raw: tuple[str | dict[str, Any], ...] | None) -> Any:
+        if raw is None:
+            return None
+        return tuple(_told(each, named) if isinstance(each, dict) else each for each in raw)
+
+    threats = tuple(each.model_copy(update={"attacks": told(each.attacks)}) for each in subject.threats)
+    return subject.model_copy(update={"attacks": told(subject.attacks), "threats": threats})
+
+
+def _told(attack: dict[str, Any], named: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    models = attack.get("surrogates")
+    if not isinstance(models, (list, tuple)):
+        return attack
+    return {**attack, "surrogates": [named.get(each, each) if isinstance(each, str) else each for each in models]}

@@ -46,7 +46,9 @@ def card(dataset: Dataset, split: Split | None = None) -> dict[str, Any]:
 
 
 def counts(dataset: Dataset, rows: Array) -> dict[str, Any]:
-    """Cases, patients, and cases per class (per finding; mean and spread for a regression) of some rows."""
+    """Cases, patients, and cases per class or finding of some rows; of maps those that hold the class, of a regression
+    mean and spread.
+    """
     targets = dataset.cases.targets[rows]
     found: dict[str, Any] = {"cases": len(rows), "patients": len(np.unique(dataset.cases.patients[rows]))}
     if dataset.task == "regression":
@@ -54,6 +56,9 @@ def counts(dataset: Dataset, rows: Array) -> dict[str, Any]:
             found |= {"mean": float(np.mean(targets)), "standard deviation": float(np.std(targets))}
     elif dataset.task == "multilabel":
         found["classes"] = {name: int(targets[:, k].sum()) for k, name in enumerate(dataset.classes)}
+    elif dataset.task == "segmentation":
+        flat = targets.reshape(len(targets), int(np.prod(targets.shape[1:])))
+        found["classes"] = {name: int((flat == k).any(axis=1).sum()) for k, name in enumerate(dataset.classes)}
     else:
         found["classes"] = {name: int((targets == k).sum()) for k, name in enumerate(dataset.classes)}
     return found

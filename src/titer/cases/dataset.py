@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -96,6 +96,12 @@ class Dataset:
             object.__setattr__(self, "_digest", found)
         return found
 
+    def called(self, name: str) -> Dataset:
+        """The same cases under another name."""
+        made = replace(self, card=replace(self.card, name=name))
+        object.__setattr__(made, "_digest", self.digest)
+        return made
+
     def _check_names(self) -> None:
         """Names of cases seed their random numbers, so that two of one name would draw the same."""
         if len(set(self.cases.ids)) != len(self.cases):
@@ -140,11 +146,13 @@ class DatasetSource(ABC):
     """Where one named data set comes from; a subclass per file in `titer/cases/datasets`.
 
     `embedded` sources need neither network nor folder. The others look for their own folder below `root`
-    (from `--data DIR` or `TITER_DATA`), and may fetch what is public when a network is there.
+    (from `--data DIR` or `TITER_DATA`); those that name a package in `fetched_by` can fetch what is public with it,
+    where there is a network.
     """
 
     name: ClassVar[str]
     embedded: ClassVar[bool] = False
+    fetched_by: ClassVar[str] = ""
 
     @abstractmethod
     def load(self, root: Path | None, **options: Any) -> Dataset:

@@ -140,11 +140,15 @@ def thinned(dataset: Dataset, rows: Array, most: int, seed: int) -> Array:
 
 
 def strata(dataset: Dataset) -> Array:
-    """[n, S] counts by which a split is stratified: one column per class, finding or fifth of the targets."""
+    """[n, S] counts by which a split is stratified: one column per class, finding or fifth of the targets; maps by how
+    much of them is marked.
+    """
     targets = dataset.cases.targets
     if dataset.task == "multilabel":
         return np.concatenate([targets, 1 - targets], axis=1).astype(np.int64)
-    if dataset.task == "regression":
+    if dataset.task == "segmentation":
+        targets = (targets != 0).reshape(len(targets), -1).mean(axis=1)
+    if dataset.task in ("regression", "segmentation"):
         edges = np.quantile(targets.astype(float), (0.2, 0.4, 0.6, 0.8))
         return np.eye(5, dtype=np.int64)[np.searchsorted(edges, targets.astype(float), side="left")]
     count = 2 if dataset.task in ("anomaly", "binary") else len(dataset.classes)
@@ -256,7 +260,7 @@ def _check_classes(dataset: Dataset, place: Array, shares: Array) -> None:
         if empty:
             raise DataError(f"cases in the {empty[0]} part", "none", "add patients, or change the shares")
         return
-    columns = strata(dataset)
+    columns = _held(dataset) if dataset.task == "segmentation" else strata(dataset)
     names = ("normal", "abnormal") if dataset.task == "anomaly" else dataset.classes
     for part, label in enumerate(PARTS):
         if shares[part] <= 0:
@@ -272,6 +276,12 @@ def _check_classes(dataset: Dataset, place: Array, shares: Array) -> None:
                     f"none: its {int(mine.sum())} cases are of {people} patient{'s' if people != 1 else ''}",
                     "add patients with it, leave the class out, or change the shares or the seed",
                 )
+
+
+def _held(dataset: Dataset) -> Array:
+    """[n, K] whether the map of each case holds each class."""
+    flat = dataset.cases.targets.reshape(len(dataset.cases), -1)
+    return np.stack([(flat == number).any(axis=1) for number in range(len(dataset.classes))], axis=1)
 
 
 def _shares(fractions: Sequence[float]) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,13 +18,20 @@ def data(name: str | None, root: Path | None) -> int:
 
     if name is None:
         for each in DATASETS.names():
-            embedded = "embedded" if DATASETS.find(each).embedded else "from --data, TITER_DATA or the network"
-            click.echo(f"{each:24} {embedded}")
+            click.echo(f"{each:24} {_origin(DATASETS.find(each))}")
         return 0
     from titer.cases.card import describe
 
     click.echo(describe(find_dataset(name, root=data_root(root))))
     return 0
+
+
+def _origin(source: Any) -> str:
+    """Where a data set comes from, in words."""
+    if source.embedded:
+        return "embedded"
+    network = f", or the network with {source.fetched_by}" if source.fetched_by else ""
+    return f"from --data or TITER_DATA{network}"
 
 
 @click.command()

@@ -16,11 +16,13 @@ _COMMANDS = {
     "compare": ("titer.cli.report:compare", "Set two audits side by side."),
     "data": ("titer.cli.data:data", "List data sets, or print the card of one."),
     "demo": ("titer.cli.audit:demo", "Audit the embedded models and data: biopsies, chest phantom, ECG."),
+    "guard": ("titer.cli.guard:guard", "Let a model see only what a signed record vouches for."),
     "init": ("titer.cli.init:init", "Look at a model and data, and write a short plan for them."),
     "list": ("titer.cli.data:methods", "List attacks, changes, reference models, traps, plans and the like."),
-    "report": ("titer.cli.report:report", "Draw the report of a finished audit again."),
+    "report": ("titer.cli.report:report", "Draw a finished report again, as page or PDF; sign and verify it."),
     "reproduce": ("titer.cli.reproduce:reproduce", "Repeat a paper's experiments and set our figures beside its own."),
     "schema": ("titer.cli.report:schema", "Print the JSON schema of a report."),
+    "verify": ("titer.cli.verify:verify", "Check, offline, that a file is as it was captured."),
 }
 
 

@@ -8,9 +8,26 @@ from pathlib import Path
 import click
 
 
-@click.command()
+class _Drawing(click.Group):
+    """A group whose first word may be a folder: `titer report FOLDER` draws the page of that folder again."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            args = ["draw", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_Drawing)
+def report() -> None:
+    """Draw a finished report again, as a page or a document; sign it, and check what was signed.
+
+    `titer report FOLDER` draws report.html from the report.json in FOLDER.
+    """
+
+
+@report.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-def report(folder: Path) -> int:
+def draw(folder: Path) -> int:
     """Draw report.html again from the report.json in FOLDER."""
     from titer.atomic import write_whole
     from titer.audit.report.render import render_html
@@ -21,6 +38,58 @@ def report(folder: Path) -> int:
     write_whole(page, render_html(loaded))
     click.echo(f"Report: {page}")
     return 0
+
+
+@report.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def pdf(folder: Path) -> int:
+    """Typeset report.pdf from the report.json in FOLDER: PDF/A-3a and PDF/UA-1.
+
+    What lies beside report.json and belongs to it (bom.json, the signed statement, receipts) is put inside.
+    """
+    from titer.audit.evidence.bundle import write_pdf
+
+    click.echo(f"Document: {write_pdf(folder)}")
+    return 0
+
+
+@report.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def key(file: Path) -> int:
+    """Make a key to sign reports with: FILE for the signer alone, FILE.pub for everybody."""
+    from titer.audit.evidence.keys import new_key
+
+    private, public = new_key(file)
+    click.echo(f"Private key: {private}\nPublic key: {public}")
+    return 0
+
+
+@report.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--key", type=click.Path(path_type=Path), required=True, help="Private key, from `titer report key`.")
+def sign(folder: Path, key: Path) -> int:
+    """Sign the report in FOLDER: report.dsse.json, an in-toto statement over report.json and bom.json."""
+    from titer.audit.evidence.statement import sign_report
+
+    click.echo(f"Statement: {sign_report(folder, key)}")
+    return 0
+
+
+@report.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--key", type=click.Path(path_type=Path), required=True, help="Public key of the signer.")
+def verify(path: Path, key: Path) -> int:
+    """Check that the report in PATH, a folder or a report.pdf, is unchanged since it was signed.
+
+    The exit code is 0 if everything that was signed is unchanged, 1 if an item is not, 2 if nothing could be checked.
+    """
+    from titer.audit.evidence.verify import verify_report
+
+    found = verify_report(path, key)
+    for item in found.items:
+        word = {True: "unchanged", False: "CHANGED", None: "not checked"}[item.holds]
+        click.echo(f"{word}: {item.name}. {item.sentence}")
+    return 0 if found.holds else 1
 
 
 @click.command()

@@ -101,6 +101,18 @@ def load(path: Path, *, recipe: str | None = None, dataset: str | None = None) -
     return from_bytes(data, recipe=recipe, dataset=dataset)
 
 
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file says that it is a checkpoint of a Titer model; nothing of it is believed or executed."""
+    try:
+        with path.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            said = json.loads(stream.read(length)) if length <= _HEADER else None
+    except (OSError, struct.error, ValueError, RecursionError):
+        return False
+    notes = said.get("__metadata__") if isinstance(said, dict) else None
+    return isinstance(notes, dict) and "titer" in notes
+
+
 def trained(
     recipe: Recipe,
     dataset: Dataset,

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from titer.cases.space import Space
+from titer.errors import ModelError
 from titer.models.adapters.probe import probe_inputs
 from titer.models.adapters.torch import TorchModel
 from titer.models.model import Model, to_tensor
@@ -19,6 +20,9 @@ from titer.models.model import Model, to_tensor
 _SAME = 1e-4
 _PLAIN = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _known: weakref.WeakKeyDictionary[nn.Module, tuple[Any, nn.Module | None]] = weakref.WeakKeyDictionary()
+_steady: weakref.WeakKeyDictionary[nn.Module, tuple[Any, bool]] = weakref.WeakKeyDictionary()
+# Attributes of a module of these kinds may decide about its answers, as a temperature does.
+_SETTINGS = (bool, int, float, str, tuple, type(None))
 
 
 def prepared(model: Model) -> Model:
@@ -44,7 +48,7 @@ def prepared(model: Model) -> Model:
     module = model.module
     if not _gains(module):
         return model
-    state = _state(module)
+    state = state_of(module)
     held = _known.get(module)
     if held is None or held[0] != state:
         held = (state, _quicker(model))
@@ -78,10 +82,36 @@ def _gains(module: nn.Module) -> bool:
     return plain and not hooked and not scripted and any(isinstance(part, _PLAIN) for part in parts)
 
 
-def _state(module: nn.Module) -> tuple[Any, ...]:
-    """What changes when weights are trained, loaded or replaced."""
+def state_of(module: nn.Module) -> tuple[Any, ...]:
+    """What changes when weights are trained, loaded or replaced, or a setting of a part is altered."""
     held = (*module.parameters(), *module.buffers())
-    return tuple((value.data_ptr(), value._version, value.shape) for value in held)  # noqa: SLF001
+    weights = tuple((value.data_ptr(), value._version, value.shape) for value in held)  # noqa: SLF001
+    parts = ({key: value for key, value in vars(part).items() if key[:1] != "_"} for part in module.modules())
+    settings = tuple(
+        repr([(key, value) for key, value in each.items() if isinstance(value, _SETTINGS)]) for each in parts
+    )
+    return weights, settings
+
+
+def steady(model: TorchModel) -> bool:
+    """Whether a model gives the same bits when it is asked twice; found out once per state of its weights.
+
+    >>> import titer.testing.models as examples
+    >>> model, batch = examples.network("image", 4)
+    >>> with model.ready():
+    ...     steady(model)
+    True
+    """
+    state = state_of(model.module)
+    held = _steady.get(model.module)
+    if held is None or held[0] != state:
+        probes = to_tensor(probe_inputs(model.space), model.space)
+        # A model that draws must find the global random state as it was.
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            same = torch.equal(model.scores(probes), model.scores(probes))
+        held = (state_of(model.module), same)
+        _steady[model.module] = held
+    return held[1]
 
 
 def _quicker(model: TorchModel) -> nn.Module | None:
@@ -106,7 +136,7 @@ def _agree(model: Model, other: Model, space: Space) -> bool:
     probes = to_tensor(np.asarray(probe_inputs(space), dtype=np.float32), space)
     try:
         first, again, quick = (_answers(each, probes) for each in (model, model, other))
-    except RuntimeError:
+    except (ModelError, RuntimeError):
         return False
     steady = all(torch.equal(one, two) for one, two in zip(first, again, strict=True))
     return steady and all(_close(one, two) for one, two in zip(first, quick, strict=True))

@@ -34,6 +34,7 @@ class Recipe(ABC):
         name: as plans call it.
         family: what the paper calls it: "CNN", "RNN", "Transformer", "Autoencoder", or another word.
         kinds: spaces that it can read.
+        maps: whether it marks pixels instead of answering once per case.
     """
 
     rate: float = 1e-3
@@ -46,6 +47,7 @@ class Recipe(ABC):
     name: ClassVar[str]
     family: ClassVar[str]
     kinds: ClassVar[tuple[Kind, ...]]
+    maps: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         self.require(1e-7, rate=self.rate, final_rate=self.final_rate)
@@ -63,7 +65,8 @@ class Recipe(ABC):
 
     def fits(self, dataset: Dataset) -> bool:
         """Whether the recipe can learn this data set."""
-        return dataset.space.kind in self.kinds and (dataset.task == "anomaly") == (self.family == "Autoencoder")
+        answers = (dataset.task == "anomaly", dataset.task == "segmentation")
+        return dataset.space.kind in self.kinds and answers == (self.family == "Autoencoder", self.maps)
 
     def prepare(self, module: nn.Module, cases: Batch, space: Space, seed: int) -> None:  # noqa: B027 - a hook
         """What is read off the training cases before the first step, such as word weights; nothing by default."""
@@ -103,7 +106,8 @@ def task_of(dataset: Dataset, *, tolerance: float | None = None) -> Task:
     """What a model of this data set decides, at the threshold 0.
 
     Arguments
-        tolerance: regression only: an answer further than this from the truth is wrong.
+        tolerance: regression: an answer further than this from the truth is wrong; segmentation: the least Dice that
+            is still right.
     """
-    chosen = tolerance if dataset.task == "regression" else None
+    chosen = tolerance if dataset.task in ("regression", "segmentation") else None
     return Task(dataset.task, dataset.classes, dataset.positive, tolerance=chosen)

@@ -67,9 +67,9 @@ class Paper:
                     missing="This attack was not run on this model by the plan.",
                 )
             filled.append(ours.model_copy(update=self._about(printed)))
-        plain = {name: getattr(report, name) for name in type(report).model_fields if name != "summary"}
         from titer.audit.report.schema import Draft
 
+        plain = {name: getattr(report, name) for name in Draft.model_fields}
         return complete(Draft(**{**plain, "table1": (*filled, *rows.values())}))
 
     def _about(self, printed: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 A change says what doing nothing is, how parameters turn a clean case into a perturbed one, and what that costs.
 A smooth change adds what gradient attacks need (`project`, `steepest`, `sample`), a stepwise change what search
-attacks need (`edits`). A smooth change of few parameters offers a `grid` over them; a drawn change can only be drawn. A
-change never knows the model, and never decides whether an attack succeeded.
+attacks need (`edits`). A smooth change held to a ball of a norm tells its `norm` and the `ends` of its parameters, one
+of few parameters offers a `grid` over them; a drawn change can only be drawn. A change never knows the model, and never
+decides whether an attack succeeded.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from torch import Tensor
 
 from titer.cases.space import Kind, Space
 from titer.threats.random import CaseRandom
+
+Norm = Literal["linf", "l2", "l1", "l0"]
+Nature = Literal["values", "semantic", "placed", "natural"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,12 +86,15 @@ class Change(ABC):
         surface: "input", or "embedding" for changes that act behind a model's embedding of words.
         exact: whether a perturbed case could really be recorded or written (an embedding could not).
         kinds: spaces on which the change has a meaning.
+        nature: "values" for numbers moved one by one, "semantic" for what a person could name (angle, contrast, words,
+            codes, leads), "placed" for what is put into the scene, "natural" for what needs no attacker.
     """
 
     name: ClassVar[str]
     surface: ClassVar[Literal["input", "embedding"]] = "input"
     exact: ClassVar[bool] = True
     kinds: ClassVar[tuple[Kind, ...]] = ("image", "volume", "signal", "table")
+    nature: ClassVar[Nature] = "values"
 
     @property
     def counts(self) -> bool:
@@ -154,6 +161,26 @@ class SmoothChange(Change):
         """Random parameters within the limit; another `draw` gives other ones."""
 
 
+class BallChange(SmoothChange):
+    """A smooth change with one parameter per value of its surface; its cost is a norm of the parameters / scale.
+
+    Attributes
+        norm: in which the size is measured.
+        direct: whether a parameter is what its value moves by, and no other value with it.
+    """
+
+    norm: Norm
+    direct: ClassVar[bool] = True
+
+    @abstractmethod
+    def ends(self, field: Field) -> tuple[Tensor, Tensor]:
+        """The lowest and highest parameters of each value, whatever happens to the others."""
+
+    @abstractmethod
+    def sparse(self, field: Field, params: Tensor, gradient: Tensor, count: Int[Tensor, " n"]) -> Tensor:
+        """A step of L1 length 1 from `params`: equal parts to the `count` steepest values that can still move."""
+
+
 class GridChange(SmoothChange):
     """A smooth change of so few parameters that a grid over all of them can be tried."""
 
@@ -169,6 +196,8 @@ class GridChange(SmoothChange):
 class DrawnChange(Change):
     """A change that is drawn at random and not searched: what happens to recordings without any attacker."""
 
+    nature: ClassVar[Nature] = "natural"
+
     @abstractmethod
     def sample(self, field: Field, limit: Float[Tensor, " n"], rng: CaseRandom, draw: int) -> Tensor:
         """Random parameters at the limit; another `draw` gives other ones."""
@@ -176,6 +205,8 @@ class DrawnChange(Change):
 
 class StepwiseChange(Change):
     """A change made of single edits, each of which can be tried on its own; the limit is their number."""
+
+    nature: ClassVar[Nature] = "semantic"
 
     @property
     def counts(self) -> bool:

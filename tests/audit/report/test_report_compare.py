@@ -138,6 +138,25 @@ def test_what_only_one_has_is_listed_and_renaming_matches_it() -> None:
     assert any(match.model == "T-CNN → T-CNN hardened" for match in together.matches)
 
 
+def test_threats_with_equal_limits_do_not_stand_for_one_another() -> None:
+    report = example_report()
+    tree = report.model_dump()
+    cell, threat = report.cells[0], next(t for t in report.threats if t.id == report.cells[0].threat)
+    two = cell.model_copy(update={"id": "other", "threat": "other-norm", "rerun": "titer audit"})
+    tree |= {
+        "cells": [*report.cells, two],
+        "threats": [*report.threats, threat.model_copy(update={"id": "other-norm"})],
+    }
+    both = s.Report.model_validate(tree)
+    found = compare(both, both)
+    assert [(m.cell_a, m.threat) for m in found.matches if m.cell_a != m.cell_b] == []
+    assert {m.cell_a for m in found.matches} == {each.id for each in both.cells}
+    assert f"{cell.attack} at" in render_comparison_html(found)
+    assert "under other-norm" in render_comparison_html(found)
+    lonely = compare(report, both)
+    assert lonely.only_b == ("other",)
+
+
 @pytest.mark.parametrize("names", [{"nobody": "T-CNN"}, {"T-CNN": "nobody"}])
 def test_unknown_models_are_refused(names: dict[str, str]) -> None:
     with pytest.raises(ReportError, match="nobody"):

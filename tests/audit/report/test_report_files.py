@@ -74,14 +74,14 @@ def test_a_full_disk_leaves_the_old_report(tmp_path: Path, monkeypatch: pytest.M
     ("content", "words"),
     [
         (b"", "JSON text"),
-        (b'{"schema_version": "1.0", "cells": [', "JSON text"),
+        (b'{"schema_version": "1.1", "cells": [', "JSON text"),
         (b"\xff\xfe", "JSON text"),
         (b"[" * 200_000, "JSON text"),
         (b"[]", "without schema_version"),
         (b'{"title": "something else"}', "without schema_version"),
         (b'{"schema_version": "9.0"}', "got '9.0'"),
         (b'{"schema_version": 1}', "got 1"),
-        (b'{"schema_version": "1.0"}', "fault"),
+        (b'{"schema_version": "1.1"}', "fault"),
     ],
 )
 def test_foreign_and_damaged_files_are_refused(tmp_path: Path, content: bytes, words: str) -> None:

@@ -94,6 +94,7 @@ def test_hostile_text_stays_text() -> None:
     fixed = frozenset({
         "schema_version", "kind", "status", "op", "id", "cell", "cells", "name", "model", "dataset", "attack", "threat",
         "clean_png", "perturbation_png", "adversarial_png", "suspect_traps", "unit", "path", "prevalence_source",
+        "created", "nature",
     })  # fmt: skip
     draft = s.Draft.model_validate(hostile(example_draft().model_dump(mode="json"), fixed))
     html = render_html(complete(draft))

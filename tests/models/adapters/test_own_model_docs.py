@@ -26,7 +26,7 @@ from titer.audit.run.choose import choose
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "own-model.md"
 PLANS = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
 CODE = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-ONNX, SKLEARN, HTTP, TORCH = PLANS
+ONNX, SKLEARN, HTTP, TORCH, MAPS = PLANS
 SIDE = 12
 
 
@@ -134,3 +134,10 @@ def test_a_plan_is_proposed_for_an_endpoint(folder: Path) -> None:
         text = propose_plan(address, "breast_biopsies", root=None, settings=settings, options={})
         assert len(text.strip().splitlines()) <= 15
         assert opened(parse_plan(text), None).trials
+
+
+def test_the_plan_for_maps_runs_with_fewer_cases(tmp_path: Path) -> None:
+    plan = parse_plan(MAPS, ("data.options.cases=200", "data.options.size=16", "model.epochs=2", "data.cases=20"))
+    report = run(opened(plan, None), tmp_path, choose("inline"))
+    assert report.models[0].task.kind == "segmentation"
+    assert {cell.attack for cell in report.cells} == {"pgd", "noise"}

@@ -28,6 +28,7 @@ from titer.models.zoo.t_cnn1d import TCNN1d
 from titer.models.zoo.t_pca import TPCA
 from titer.models.zoo.t_rnn import TRNN
 from titer.models.zoo.t_trf import TTRF
+from titer.models.zoo.t_unet import TUNet
 from titer.registry import MODELS
 
 WORDS = ("[padding]", *(f"word{k}" for k in range(1, 40)))
@@ -69,11 +70,20 @@ CASES: list[tuple[Any, Space, Task]] = [
 ]
 
 
+MAPS = Task("segmentation", ("none", "lesion"), tolerance=0.8)
+CASES += [
+    (TUNet(), IMAGE, MAPS),
+    (TUNet(width=4, levels=3), Space("image", (2, 27, 30), "grey level (0-1)"), MAPS),
+    (TUNet(levels=1), Space("volume", (1, 7, 8, 9), "grey level (0-1)"), MAPS),
+    (TUNet(), SIGNAL, MAPS),
+]
+
+
 @pytest.mark.parametrize(("recipe", "space", "task"), CASES, ids=lambda each: getattr(each, "name", ""))
 class TestEveryRecipe:
     def test_scores_have_the_shape_of_the_task(self, recipe: Any, space: Space, task: Task) -> None:
         module = recipe.module(space, task).eval()
-        assert module(inputs_for(space)).shape == (4, task.outputs)
+        assert module(inputs_for(space)).shape == (4, task.outputs, *(space.shape[1:] if recipe.maps else ()))
         assert recipe.settings()["rate"] == recipe.rate
 
     def test_a_case_does_not_feel_its_neighbors(self, recipe: Any, space: Space, task: Task) -> None:
@@ -90,6 +100,8 @@ class TestEveryRecipe:
             for weight in module.parameters():
                 weight.add_(0.01 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)))
         targets = torch.arange(8) % 2 if task.kind != "multilabel" else torch.ones(8, task.outputs)
+        if recipe.maps:
+            targets = (inputs_for(space, 8, seed=1)[:, 0] > 0.5).long()
         recipe.loss(module, inputs_for(space, 8), targets, task).mean().backward()
         for name, weight in module.named_parameters():
             assert weight.grad is not None, name
@@ -111,7 +123,7 @@ class TestEveryRecipe:
 
 
 def test_all_are_found_by_name() -> None:
-    assert {"t_ae", "t_bow", "t_cnn", "t_cnn1d", "t_mlp", "t_pca", "t_rnn", "t_trf"} <= set(MODELS.names())
+    assert {"t_ae", "t_bow", "t_cnn", "t_cnn1d", "t_mlp", "t_pca", "t_rnn", "t_trf", "t_unet"} <= set(MODELS.names())
 
 
 @pytest.mark.parametrize(
@@ -127,6 +139,7 @@ def test_all_are_found_by_name() -> None:
         (TTRF, {"window": -1}),
         (TBOW, {"word_dropout": -1}),
         (TAE, {"bottleneck": 0}),
+        (TUNet, {"levels": 0}),
     ],
 )
 def test_impossible_settings_are_refused(kind: Any, wrong: dict[str, Any]) -> None:
@@ -143,6 +156,11 @@ def test_fits_by_kind_and_task() -> None:
     assert TAE().fits(anomaly)
     assert not TAE().fits(classes)
     assert not TRNN().fits(classes)
+    marked = np.broadcast_to(np.arange(32) % 2, (4, 32, 32))
+    maps = replace(classes, task="segmentation", cases=replace(classes.cases, targets=marked))
+    assert TUNet().fits(maps)
+    assert not TUNet().fits(classes)
+    assert not TCNN().fits(maps)
     assert TCNN().build(classes)(torch.zeros(2, 1, 32, 32)).shape == (2, 2)
 
 
@@ -314,6 +332,12 @@ class TestParts:
         assert (objective(Task("anomaly", ("a", "b")), one, side) == one[:, 0]).all()
         number = Task("regression", ("age",), tolerance=1.0)
         torch.testing.assert_close(objective(number, one, side), (one[:, 0] - side) ** 2)
+        said, true = (
+            50.0 * torch.tensor([[[1.0, 1.0], [0.0, 0.0]], [[1.0, 1.0], [0.0, 0.0]]]),
+            torch.tensor([[0, 0], [0, 1]]),
+        )
+        # Two pixels, sure of the background: right wholly; and half of it missed, with one pixel more on both sides.
+        torch.testing.assert_close(objective(MAPS, said, true), torch.tensor([0.0, 25.0 + 0.5]))
 
     def test_shifts_move_whole_cases_by_whole_steps(self) -> None:
         line = torch.arange(20.0).expand(50, 1, 20)

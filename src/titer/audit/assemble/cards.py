@@ -12,6 +12,7 @@ from typing import Any
 import titer
 from titer.audit.assemble.curves import limit_of
 from titer.audit.assemble.metrics import unit_of
+from titer.audit.evidence.taxonomy import evasion_identifiers
 from titer.audit.findings._words import elsewhere
 from titer.audit.limits import Radius
 from titer.audit.report import schema as s
@@ -46,6 +47,7 @@ def models(results: Results) -> tuple[s.ModelCard, ...]:
                 family=recipe.family if recipe is not None else "as given",
                 task=s.Task(
                     kind="classification" if task.kind in ("classes", "binary") else task.kind,
+                    measure=task.measure if task.kind == "segmentation" else "",
                     classes=() if task.kind == "regression" else task.classes,
                     positive_classes=tuple(task.classes[k] for k in task.positive),
                     threshold=float(task.threshold) if isinstance(task.threshold, (int, float)) else None,
@@ -138,6 +140,10 @@ def threats(results: Results) -> tuple[s.Threat, ...]:
                     change=f"{threat.spec.change}{', ' + norm if norm else ''}",
                     limits=tuple(limits),
                     main_limit=main,
+                    nature=threat.change.nature,
+                    taxonomy=evasion_identifiers(
+                        threat.change.nature, model.knowledge, tuple(attack.name for _, attack in threat.named())
+                    ),
                 )
             )
     return tuple(made)
@@ -165,9 +171,11 @@ def attacks(results: Results) -> tuple[s.AttackCard, ...]:
         s.AttackCard(
             name=name,
             title=(type(attack).__doc__ or name).strip().splitlines()[0],
-            settings=_plain(variants[name]),
+            settings=plain(variants[name]),
             reference=attack.reference,
             control=attack.control,
+            needs=attack.needs,
+            proves=attack.proves,
         )
         for name, attack in found.items()
         if name in used
@@ -210,7 +218,7 @@ def _version(name: str) -> str | None:
     return re.sub(r"[^0-9A-Za-z.+-]", "", found)
 
 
-def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+def plain(settings: dict[str, Any]) -> dict[str, Any]:
     """Settings as JSON has them: without tuples, at any depth."""
     plain: dict[str, Any] = json.loads(canonical(settings))
     return plain

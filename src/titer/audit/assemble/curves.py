@@ -76,9 +76,11 @@ def _envelope(results: Results, cells: list[CellResults], threat: str) -> Curve:
 
 
 def _measured(cell: CellResults) -> str:
-    return {"regression": "share within tolerance", "multilabel": "share with all findings right"}.get(
-        cell.task.kind, "robust accuracy"
-    )
+    return {
+        "regression": "share within tolerance",
+        "multilabel": "share with all findings right",
+        "segmentation": "share of maps that reach the tolerance",
+    }.get(cell.task.kind, "robust accuracy")
 
 
 def _start(results: Results, cell: CellResults) -> CurvePoint:

@@ -6,8 +6,10 @@ from titer.audit.assemble import cards, paper
 from titer.audit.assemble.curves import curves, limit_of
 from titer.audit.assemble.metrics import metrics
 from titer.audit.assemble.numbers import generator, mean
+from titer.audit.assemble.radii import minimal_radii
 from titer.audit.assemble.shifts import error_shifts, subgroups
 from titer.audit.assemble.verdict import verdict
+from titer.audit.evidence.gate import through_gate
 from titer.audit.findings._words import counted, elsewhere
 from titer.audit.findings.attack_lowers_accuracy import cell_tests
 from titer.audit.gallery import gallery
@@ -42,6 +44,7 @@ def assemble(results: Results, *, source: str = "", plan_file: str = "PLAN.yaml"
         attacks=cards.attacks(results),
         cells=made,
         curves=drawn,
+        minimal_radii=minimal_radii(results),
         error_shifts=error_shifts(results),
         subgroups=subgroups(results),
         comparisons=_comparisons(results),
@@ -52,7 +55,7 @@ def assemble(results: Results, *, source: str = "", plan_file: str = "PLAN.yaml"
         limits=verdict(results, made, drawn, traps),
         limitations=(*_ALWAYS, *_particular(results)),
     )
-    return complete(draft)
+    return complete(through_gate(draft, plan))
 
 
 def _cell(results: Results, cell: CellResults, traps: tuple[Trap, ...], plan_file: str) -> Cell:
@@ -98,6 +101,8 @@ def _main_measure(measured: Measured, when: str) -> float:
     if measured.task.kind == "regression":
         errors = measured.task.decide(table["scores"]) - measured.targets
         return float((errors**2).mean() ** 0.5)
+    if measured.task.kind == "segmentation":
+        return float(table["dice"].mean())
     right = measured.right_before if when == "before" else measured.right_after
     return float(right.mean())
 

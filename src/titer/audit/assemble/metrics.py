@@ -1,8 +1,9 @@
-"""What a cell measured: accuracy, sensitivity, specificity and their shifts, or errors of a regression."""
+"""What a cell measured: accuracy, sensitivity, specificity, errors of a regression, agreement of maps."""
 
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from titer.audit.report.schema import (
     Metrics,
     MultiLabelMetrics,
     RegressionMetrics,
+    SegmentationMetrics,
 )
 from titer.audit.results import CellResults, Measured
 from titer.audit.statistics.auroc import auroc
@@ -30,6 +32,8 @@ def metrics(cell: CellResults, resamples: int) -> Metrics:
         return _regression(cell, resamples)
     if cell.task.kind == "multilabel":
         return _multilabel(cell, resamples)
+    if cell.task.kind == "segmentation":
+        return _segmentation(cell, resamples)
     return _classification(cell, resamples)
 
 
@@ -155,6 +159,28 @@ def _regression(cell: CellResults, resamples: int) -> RegressionMetrics:
         found[f"mae_{when}"] = mean(np.abs(error), patients, resamples, unit=unit)
         found[f"within_tolerance_{when}"] = share(right[when], patients, resamples)
     return RegressionMetrics(attack_success_rate=success(cell, resamples), **found)
+
+
+def _segmentation(cell: CellResults, resamples: int) -> SegmentationMetrics:
+    patients = cell.pooled(lambda t: t.patients)
+    columns = {
+        (name, when): cell.pooled(partial(_column, name=name, when=when))
+        for name in ("dice", "iou")
+        for when in ("clean", "attacked")
+    }
+    found: dict[str, Any] = {
+        f"{name}_{when}": _some(mean(values, patients, resamples, unit="score"))
+        for (name, when), values in columns.items()
+    }
+    right = {"clean": cell.pooled(lambda t: t.right_before), "attacked": cell.pooled(lambda t: t.right_after)}
+    for when, hit in right.items():
+        found[f"within_tolerance_{when}"] = share(hit, patients, resamples)
+    lost = mean(columns["dice", "clean"] - columns["dice", "attacked"], patients, resamples, unit="points", factor=100)
+    return SegmentationMetrics(dice_drop=_some(lost), attack_success_rate=success(cell, resamples), **found)
+
+
+def _column(trial: Measured, name: str, when: str) -> Array:
+    return (trial.before if when == "clean" else trial.after)[name]
 
 
 def _root(value: float | None) -> float | None:

@@ -43,7 +43,7 @@ def table1(results: Results) -> tuple[Table1Row, ...]:
     rows = []
     for number, subject in enumerate(results.prepared.plan.subjects):
         for cell in results.of(number):
-            if cell.is_main and not cell.control and cell.task.kind not in ("regression", "multilabel"):
+            if cell.is_main and not cell.control and cell.task.kind not in ("regression", "multilabel", "segmentation"):
                 rows.append(
                     Table1Row(
                         model=subject.name,

@@ -21,6 +21,7 @@ from titer.audit.report.schema import (
     Metrics,
     MultiLabelMetrics,
     RegressionMetrics,
+    SegmentationMetrics,
 )
 from titer.audit.results import CellResults, Results
 from titer.audit.subject import Threatened
@@ -33,6 +34,8 @@ _HEAD = re.compile(
     r"(?P<number>-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*(?P<percent>%)?(?P<rest>\s.*|)$"
 )
 _CLAUSE = re.compile(r"\s+(at|on|under|by)\s+")
+# Measures in points of a hundred; all others are shares, or errors in the unit of a regression.
+_POINTS = ("accuracy_drop", "dice_drop")
 Words = Literal["at", "on", "under", "by"]
 
 
@@ -45,7 +48,7 @@ def measure_names() -> dict[str, str]:
     """
     fields = [
         name
-        for block in (ClassificationMetrics, MultiLabelMetrics, RegressionMetrics)
+        for block in (ClassificationMetrics, MultiLabelMetrics, RegressionMetrics, SegmentationMetrics)
         for name, field in block.model_fields.items()
         if field.annotation in (Measure, Measure | None)
     ]
@@ -94,7 +97,7 @@ class FailIf:
                 repr(text),
                 f"correct 'fail_if'; measures are {', '.join(names)}",
             )
-        points = names[match["measure"]] == "accuracy_drop"
+        points = names[match["measure"]] in _POINTS
         return cls(
             text,
             match["measure"],
@@ -207,9 +210,9 @@ def _measured(rule: FailIf, spoken: list[tuple[int, Dataset]]) -> list[int]:
     if rule.field.startswith(("mae", "rmse")):
         if rule.number < 0:
             raise PlanError(f"a number of at least 0 for {rule.measure}", f"{rule.number:g}", "correct 'fail_if'")
-    elif rule.field == "accuracy_drop":
+    elif rule.field in _POINTS:
         if not -100 <= rule.number <= 100:
-            raise PlanError("-100 to 100 points for accuracy_drop", f"{rule.number:g}", "correct 'fail_if'")
+            raise PlanError(f"-100 to 100 points for {rule.measure}", f"{rule.number:g}", "correct 'fail_if'")
     elif not 0 <= rule.number <= 1:
         hint = f"write {rule.number / 100:g}, or {rule.number:g} %" if 1 < rule.number <= 100 else "correct 'fail_if'"
         raise PlanError(f"a share of 0 to 1 for {rule.measure}", f"{rule.number:g} in {rule.text!r}", hint)
@@ -218,7 +221,11 @@ def _measured(rule: FailIf, spoken: list[tuple[int, Dataset]]) -> list[int]:
 
 def _fields(data: Dataset) -> set[str]:
     """The measures that a report about these data has."""
-    blocks: dict[str, type[BaseModel]] = {"multilabel": MultiLabelMetrics, "regression": RegressionMetrics}
+    blocks: dict[str, type[BaseModel]] = {
+        "multilabel": MultiLabelMetrics,
+        "regression": RegressionMetrics,
+        "segmentation": SegmentationMetrics,
+    }
     block = blocks.get(data.task, ClassificationMetrics)
     sides = data.task != "classes" or bool(data.positive) or len(data.classes) == 2
     return {name for name in block.model_fields if sides or not name.startswith(("auroc", "fnr", "fpr"))}

@@ -123,7 +123,7 @@ def open_exam(
     model: str, data: str, *, root: Path | None, settings: dict[str, Any], options: dict[str, Any], limit: str | None
 ) -> Exam:
     """A model and data by their names, as `titer init` takes them; the limit is the proposed one if left out."""
-    from titer.audit.propose import address, tolerance
+    from titer.audit.propose import address, tolerance, tolerated
     from titer.cases.find import find_dataset
     from titer.models.load import load_model
 
@@ -131,7 +131,7 @@ def open_exam(
     where = address(model)
     if "zoo" in where:
         raise ModelError("a finished model", f"{model!r}, which must be trained first", "name a model file")
-    allowed = tolerance(dataset) if dataset.task == "regression" else None
+    allowed = tolerance(dataset) if tolerated(dataset) else None
     return exam_of(load_model({**where, **settings}, dataset, tolerance=allowed), dataset, limit)
 
 

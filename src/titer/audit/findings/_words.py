@@ -43,6 +43,7 @@ def outcome(cell: CellResults) -> str:
     return {
         "regression": "the share of answers within tolerance",
         "multilabel": "the share of cases with all findings right",
+        "segmentation": "the share of maps that reach the tolerance",
     }.get(cell.task.kind, "accuracy")
 
 

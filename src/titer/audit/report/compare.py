@@ -30,6 +30,7 @@ class Match(Block):
 
     model: Text = Field(description="Model in the first audit; ' → ' and the second's name where they differ.")
     dataset: Text = Field(description="Data set.")
+    threat: Text = Field(description="Identifier of the threat in the first audit.")
     attack: Text = Field(description="Attack.")
     limit: Limit = Field(description="Limit.")
     cell_a: Text = Field(description="Identifier in the first audit.")
@@ -49,7 +50,7 @@ class Comparison(Block):
     notes: tuple[Text, ...] = Field(description="What to know before reading the differences.")
 
 
-Key = tuple[str, str, str, str, float]
+Key = tuple[str, str, str, str, str, float]
 
 
 def compare(
@@ -61,7 +62,7 @@ def compare(
 ) -> Comparison:
     """Set two audits side by side.
 
-    Cells match when model, data set, attack and limit agree.
+    Cells match when model, data set, threat, attack and limit agree.
 
     Arguments
         a, b: the earlier and the later report, or the plain and the hardened model's.
@@ -91,7 +92,9 @@ def compare(
 
 def _key(cell: Cell, names: Mapping[str, str]) -> Key:
     model = names.get(cell.model, cell.model)
-    return model, cell.dataset, cell.attack, cell.limit.unit, float(f"{cell.limit.value:.9g}")
+    # A threat is called by its model first, which may have another name in the other audit.
+    threat = cell.threat.removeprefix(f"{cell.model}/".replace(" ", "-").lower())
+    return model, cell.dataset, threat, cell.attack, cell.limit.unit, float(f"{cell.limit.value:.9g}")
 
 
 def _match(a: Cell, b: Cell, counts: PairedCounts | None) -> Match:
@@ -109,7 +112,8 @@ def _match(a: Cell, b: Cell, counts: PairedCounts | None) -> Match:
                 else:
                     found.append(difference(name, one, two, higher_is_better=_direction(label, better)))
     return Match(
-        model=a.model if a.model == b.model else f"{a.model} → {b.model}", dataset=a.dataset, attack=a.attack,
+        model=a.model if a.model == b.model else f"{a.model} → {b.model}", dataset=a.dataset,
+        threat=a.threat, attack=a.attack,
         limit=a.limit, cell_a=a.id, cell_b=b.id, suspect=a.suspect or b.suspect, differences=tuple(found),
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from titer.atomic import write_whole
-from titer.audit.report.schema import SCHEMA_VERSION, Report
+from titer.audit.report.schema import READABLE, Report
 from titer.errors import ReportError
 
 DIGITS = 10
@@ -61,9 +61,9 @@ def load_report(path: Path) -> Report:
         raise ReportError(f"JSON text in {file}", f"{type(error).__name__}: {error}", remedy) from error
     if not isinstance(tree, dict) or "schema_version" not in tree:
         raise ReportError(f"a Titer report in {file}", f"{type(tree).__name__} without schema_version", remedy)
-    if tree["schema_version"] != SCHEMA_VERSION:
+    if tree["schema_version"] not in READABLE:
         raise ReportError(
-            f"schema_version {SCHEMA_VERSION} in {file}",
+            f"schema_version {' or '.join(READABLE)} in {file}",
             repr(tree["schema_version"]),
             "read it with the version of Titer that wrote it, or audit again with this one",
         )

@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from titer.errors import DataError
 
+# Told apart by people who see no red or no green, too.
+_TRUE, _SAID = (0.0, 0.62, 0.45), (0.90, 0.62, 0.0)
 Picture = npt.NDArray[np.floating]
 LARGEST_SIDE = 192
 """Pictures are reduced to at most this many pixels per side; the page enlarges them without smoothing."""
@@ -52,6 +54,35 @@ def perturbation_uri(change: Picture, *, reach: float) -> tuple[str, float]:
     """
     scale = magnification(float(np.abs(change).max(initial=0.0)), reach=reach)
     return image_uri(change * scale, low=-reach / 2, high=reach / 2), scale
+
+
+def outlined_uri(image: Picture, true: npt.NDArray[np.integer], said: npt.NDArray[np.integer]) -> str:
+    """A picture with two outlines: the true one green, the model's orange and drawn last; small pictures are enlarged.
+
+    Arguments
+        image: [H, W] gray or [H, W, 3] color, 0 as black and 1 as white.
+        true, said: [H, W] class numbers; an outline runs inside of everything that is not class 0, and between classes.
+
+    >>> marked = np.zeros((4, 4), dtype=int)
+    >>> outlined_uri(np.zeros((4, 4)), marked, marked) == outlined_uri(np.zeros((4, 4, 3)), marked, marked)
+    True
+    """
+    factor = max(1, LARGEST_SIDE // max(image.shape[:2]))
+    block = math.ceil(max(image.shape[:2]) / LARGEST_SIDE)
+    shown = _reduced(image.astype(np.float64))
+    shown = np.repeat(np.repeat(shown, factor, axis=0), factor, axis=1)
+    shown = np.repeat(shown[..., None], 3, axis=2) if shown.ndim == 2 else shown
+    for classes, color in ((true, _TRUE), (said, _SAID)):
+        small = classes[::block, ::block]
+        shown[_outline(np.repeat(np.repeat(small, factor, axis=0), factor, axis=1))] = color
+    return image_uri(shown)
+
+
+def _outline(classes: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
+    """Pixels of a class above 0 that have a neighbor of another class, or lie at the border of the picture."""
+    around = np.pad(classes, 1, constant_values=0)
+    neighbors = (around[:-2, 1:-1], around[2:, 1:-1], around[1:-1, :-2], around[1:-1, 2:])
+    return np.asarray((classes > 0) & np.logical_or.reduce([classes != each for each in neighbors]))
 
 
 def magnification(largest: float, *, reach: float) -> float:

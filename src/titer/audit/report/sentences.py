@@ -7,7 +7,7 @@ from typing import Any
 
 from titer.audit.report.formats import bare, number, spoken
 from titer.audit.report.paths import resolve
-from titer.audit.report.schema import Draft, Paragraph, Reference, Totals
+from titer.audit.report.schema import Draft, Index, Paragraph, Reference, Totals
 
 Piece = str | Reference
 
@@ -15,9 +15,11 @@ Piece = str | Reference
 class Writer:
     """Looks values up by path, so that what is written and where it stands cannot part."""
 
-    def __init__(self, draft: Draft, totals: Totals) -> None:
+    def __init__(self, draft: Draft, totals: Totals, index: Index) -> None:
         self.draft = draft
+        self.index = index
         self._tree: dict[str, Any] = draft.model_dump(mode="json")
+        self._tree["index"] = index.model_dump(mode="json")
         self._tree["summary"] = {"totals": totals.model_dump(mode="json")}
 
     def word(self, path: str) -> Reference:

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+from titer.audit.evidence.index import index_of
 from titer.audit.report.headlines import Headline, headlines
-from titer.audit.report.readers import assessor, clinician, engineer
-from titer.audit.report.schema import Draft, Paragraph, Report, Summary, Totals
+from titer.audit.report.readers import assessor, clinician, engineer, plain, untested
+from titer.audit.report.schema import Draft, Index, Paragraph, Report, Summary, Totals
 from titer.audit.report.sentences import Piece, Writer, paragraph
 from titer.audit.report.vocabulary import LEADING, harm_done
 
 
 def complete(draft: Draft) -> Report:
-    """The finished report: the facts, and the summary written from them."""
+    """The finished report: the facts, the index of requirements computed from them, and the summary in words."""
     facts = {name: getattr(draft, name) for name in Draft.model_fields}
-    return Report(**facts, summary=summarize(draft))
+    index = index_of(draft)
+    return Report(**facts, index=index, summary=summarize(draft, index))
 
 
-def summarize(draft: Draft) -> Summary:
+def summarize(draft: Draft, index: Index | None = None) -> Summary:
     """The summary: a headline, and a few paragraphs each for a clinician, an engineer and an assessor.
 
     Every number in it carries the JSON path at which the same value stands in the report.
+
+    Arguments
+        draft: the facts. index: the index of requirements, made from them if left out.
     """
     totals = count(draft)
-    writer = Writer(draft, totals)
+    writer = Writer(draft, totals, index or index_of(draft))
     found = headlines(draft)
     return Summary(
         totals=totals,
         headline=_headline(writer, totals, found),
+        findings=tuple(plain.finding(writer, each) for each in found),
+        untested=untested.paragraph_of(writer),
         clinician=clinician.paragraphs(writer, found),
         engineer=engineer.paragraphs(writer, found),
         assessor=assessor.paragraphs(writer, found),

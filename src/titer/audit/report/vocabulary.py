@@ -21,6 +21,7 @@ LEADING = {
     "classification": Leading("clean_accuracy", "robust_accuracy", "accuracy"),
     "multilabel": Leading("macro_auroc_clean", "macro_auroc_attacked", "macro AUROC"),
     "regression": Leading("rmse_clean", "rmse_attacked", "RMSE", higher_is_better=False),
+    "segmentation": Leading("dice_clean", "dice_attacked", "Dice"),
 }
 
 
@@ -51,6 +52,7 @@ GLOSSARY = (
     ("Attack success rate", "Share of cases in which the attacker got what was wanted, among those not so at first."),
     ("AUROC", "How well scores rank diseased above healthy cases: 1 is perfect, 0.5 chance, less is worse."),
     ("Clean", "As recorded, before any attack."),
+    ("Dice", "Twice what two outlines share, over the size of both: 1 if they agree wholly, 0 if they share nothing."),
     ("False alarm (FPR)", "A healthy case called diseased; the rate is their share among healthy cases."),
     ("Interval", "A range so made that, over many such studies, the stated percentage of them hold the true value."),
     ("Limit", "How far the attacker may change an input, in the unit of the recording."),

@@ -19,7 +19,8 @@ class AboveGuessing(Check):
 
     Balanced accuracy (the mean over classes of the share answered right) minus that of a constant answer, 1 / K, which
     is what guessing the majority gets as well. Findings: the mean over findings of the same. Regression: the share of
-    variance explained, 1 - sum (f - y)^2 / sum (y - mean y)^2. Standard errors count patients, not cases.
+    variance explained, 1 - sum (f - y)^2 / sum (y - mean y)^2. Segmentation: the mean agreement minus that of the best
+    constant map, one class everywhere. Standard errors count patients, not cases.
     """
 
     name: ClassVar[str] = "above_guessing"
@@ -67,6 +68,9 @@ def gain_over_constant(trial: Measured) -> tuple[float, float] | None:
             return None
         parts = ((targets - targets.mean()) ** 2 - (answers - targets) ** 2) / spread
         return float(parts.sum()), _error(parts - parts.mean(), trial.patients)
+    if trial.task.kind == "segmentation":
+        gains = answers - trial.before["constant"]
+        return float(gains.mean()), _error((gains - gains.mean()) / len(gains), trial.patients)
     if trial.task.kind == "multilabel":
         columns = [_balanced(answers[:, k], targets[:, k]) for k in range(targets.shape[1])]
     else:

@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from titer.audit.findings._words import counted, where
+from titer.audit.maps import marked
 from titer.audit.results import CellResults, Measured, Results
 from titer.audit.traps.check import Check, Seen, clear, skipped, sprung
 
@@ -43,5 +44,5 @@ def _mixed(cell: CellResults, trial: Measured) -> int:
     if len(rows) != len(others):
         return max(len(rows), len(others))
     cases = cell.dataset.cases
-    target = (trial.targets != cases.targets[rows]).reshape(len(rows), -1).any(axis=1)
+    target = (trial.targets != marked(cell.dataset, rows)).reshape(len(rows), -1).any(axis=1)
     return int(np.sum((rows != others) | target | (trial.patients != cases.patients[rows])))

@@ -13,7 +13,7 @@ class WhiteBoxNotWeaker(Check):
     """The strongest attack with gradients leaves no more cases standing than any attack with scores or labels.
 
     Attackers of several threats are compared where only their knowledge and their number of questions differ; one with
-    fewer questions than the other is not held against it. Transferred attacks belong here too; the audit runs none yet.
+    fewer questions than the other is not held against it. Transferred attacks, which see nothing, belong here too.
     Source: Athalye, Carlini, Wagner 2018 (arXiv 1802.00420), section 3.1.
     """
 

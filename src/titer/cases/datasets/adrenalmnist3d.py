@@ -31,6 +31,7 @@ class AdrenalMnist3D(DatasetSource):
     """
 
     name: ClassVar[str] = "adrenalmnist3d"
+    fetched_by: ClassVar[str] = "medmnist"
 
     def load(self, root: Path | None, **more: Any) -> Dataset:
         refuse_unknown(more, self.load)

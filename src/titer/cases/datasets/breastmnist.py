@@ -28,6 +28,7 @@ class BreastMnist(DatasetSource):
     """780 ultrasound pictures: 0 malignant, 1 normal or benign. No options."""
 
     name: ClassVar[str] = "breastmnist"
+    fetched_by: ClassVar[str] = "medmnist"
 
     def load(self, root: Path | None, **more: Any) -> Dataset:
         refuse_unknown(more, self.load)

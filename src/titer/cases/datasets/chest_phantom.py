@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from titer.cases.case import Array, Batch
-from titer.cases.dataset import DataCard, Dataset, DatasetSource
-from titer.cases.options import refuse_unknown, whole
+from titer.cases.dataset import DataCard, Dataset, DatasetSource, TaskKind
+from titer.cases.options import one_of, refuse_unknown, whole
 from titer.cases.simulate.patients import Roster, enlist
 from titer.cases.simulate.pictures import blob, blocks, columns, distance, expose, grid, in_pieces, inside
 from titer.cases.simulate.streams import between, normals, uniforms
@@ -30,6 +30,8 @@ class ChestPhantom(DatasetSource):
         cases: number of pictures (2000).
         size: pixels per side (32).
         classes: 2 (normal, consolidation), 3 (and nodule) or 4 (and effusion).
+        task: "classes", or "segmentation": to mark the opacity, whose map (`masks`, by the number of its class) is the
+            target.
         seed: other numbers give other patients; the first cases are the same whatever their number.
         cases_per_patient: pictures per patient on average (3).
 
@@ -48,6 +50,7 @@ class ChestPhantom(DatasetSource):
         cases: int = 2000,
         size: int = 32,
         classes: int = 2,
+        task: str = "classes",
         seed: int = 0,
         cases_per_patient: int = 3,
         **more: Any,
@@ -58,6 +61,7 @@ class ChestPhantom(DatasetSource):
         whole(cases_per_patient, "cases_per_patient", 1, 50)
         whole(size, "size", 16, 256)
         whole(classes, "classes", 2, 4)
+        one_of(task, "task", ("classes", "segmentation"))
         roster = enlist(cases, seed=seed, per_patient=cases_per_patient)
         draws = uniforms(seed, "chest", range(cases), 32)
         targets = (draws[:, 0] * classes).astype(np.int64)
@@ -66,11 +70,15 @@ class ChestPhantom(DatasetSource):
         for rows in in_pieces(cases):
             inputs[rows, 0], masks[rows, 0] = _pictures(size, seed, roster, draws, targets, rows)
         ids = tuple(f"chest-{number:06d}" for number in range(cases))
+        names = CLASSES[:classes]
+        if task == "segmentation":
+            names = ("background", *names[1:])
+            targets = masks[:, 0].astype(np.int64) * targets[:, None, None]
         batch = Batch(inputs, targets, roster.codes, ids, roster.groups, masks)
         spacing = 320.0 / size
         space = Space("image", (1, size, size), "grey level (0-1)", 0.0, 1.0, spacing=(spacing, spacing))
-        names = CLASSES[:classes]
-        return Dataset(_CARD, space, "classes", names, tuple(range(1, len(names))), batch)
+        kind: TaskKind = "segmentation" if task == "segmentation" else "classes"
+        return Dataset(_CARD, space, kind, names, tuple(range(1, len(names))), batch)
 
 
 def _pictures(size: int, seed: int, roster: Roster, draws: Array, targets: Array, rows: slice) -> tuple[Array, Array]:

@@ -51,6 +51,7 @@ class EcgMitbih(DatasetSource):
     """
 
     name: ClassVar[str] = "ecg_mitbih"
+    fetched_by: ClassVar[str] = "wfdb"
 
     def load(self, root: Path | None, *, task: str = "ventricular", **more: Any) -> Dataset:
         refuse_unknown(more, self.load)

@@ -32,6 +32,7 @@ class PneumoniaMnist(DatasetSource):
     """5,856 pictures: 0 normal, 1 pneumonia. No options."""
 
     name: ClassVar[str] = "pneumoniamnist"
+    fetched_by: ClassVar[str] = "medmnist"
 
     def load(self, root: Path | None, **more: Any) -> Dataset:
         refuse_unknown(more, self.load)

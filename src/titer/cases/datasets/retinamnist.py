@@ -33,6 +33,7 @@ class RetinaMnist(DatasetSource):
     """
 
     name: ClassVar[str] = "retinamnist"
+    fetched_by: ClassVar[str] = "medmnist"
 
     def load(self, root: Path | None, *, task: str = "grades", **more: Any) -> Dataset:
         refuse_unknown(more, self.load)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +78,11 @@ def _from_file(spec: ModelSpec, path: Path, dataset: Dataset, task: Task, folder
 
         types = spec.trusted if isinstance(spec.trusted, tuple) else ()
         return _from_object(spec, load_skops(path, types), dataset, task, path.stem)
+    if kind == ".safetensors" and spec.factory is None:
+        from titer.models.checkpoint import is_checkpoint
+
+        if is_checkpoint(path):
+            return _from_checkpoint(spec, path, dataset, task)
     if kind in _TORCH:
         from titer.models.adapters.reference import resolve
         from titer.models.adapters.torch_files import load_torch
@@ -89,6 +95,28 @@ def _from_file(spec: ModelSpec, path: Path, dataset: Dataset, task: Task, folder
         path.name,
         "convert the model to ONNX, or serve it and give its 'url'",
     )
+
+
+def _from_checkpoint(spec: ModelSpec, path: Path, dataset: Dataset, task: Task) -> Model:
+    """A reference model that Titer trained and saved: recipe, task and normalization stand in the file."""
+    from titer.models.checkpoint import load
+
+    model = load(path)
+    said, cases = (model.space, model.task), (dataset.space, task)
+    if (said[0].kind, said[0].unit, said[1].kind, said[1].classes) != (
+        cases[0].kind, cases[0].unit, cases[1].kind, cases[1].classes,
+    ):  # fmt: skip
+        raise ModelError(
+            f"a checkpoint for {task.kind} of {', '.join(task.classes)} on {dataset.space.describe()}",
+            f"{path.name} for {model.task.kind} of {', '.join(model.task.classes)} on {model.space.describe()}",
+            "choose the checkpoint that belongs to the data, or train again",
+        )
+    given = sorted(spec.model_fields_set - {"path", "name", "tolerance"})
+    if given:
+        raise PlanError("no settings for a checkpoint, which holds them all", ", ".join(given), "leave them out")
+    model.name = spec.name or path.stem
+    model.task = replace(task, threshold=model.task.threshold)
+    return model
 
 
 def _from_object(spec: ModelSpec, found: Any, dataset: Dataset, task: Task, name: str) -> Model:

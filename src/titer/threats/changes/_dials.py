@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from titer.cases.space import Kind, Space
 from titer.errors import ThreatError
-from titer.threats.change import Field, GridChange, SmoothChange
+from titer.threats.change import Field, GridChange, Nature, SmoothChange
 from titer.threats.random import CaseRandom
 
 # More could neither be asked nor held in memory.
@@ -53,6 +54,7 @@ class DialChange(SmoothChange):
     whose parameters are all 0 keeps its very bits, and nothing leaves the valid range.
     """
 
+    nature: ClassVar[Nature] = "semantic"
     # Whether parameters below 0 mean anything.
     two_sided = True
     # Whether single values can be left as they are.

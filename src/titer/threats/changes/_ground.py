@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from titer.threats.change import Field
-from titer.threats.changes.additive import Additive, Norm
+from titer.threats.change import Field, Norm
+from titer.threats.changes.additive import Additive
 from titer.threats.constraints.project import nearest
 from titer.threats.constraints.rules import Rules
 

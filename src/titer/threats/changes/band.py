@@ -14,7 +14,7 @@ from torch import Tensor
 from titer.cases.space import Kind, Space
 from titer.errors import ThreatError
 from titer.threats.change import Field, SmoothChange
-from titer.threats.changes.additive import _column, _size
+from titer.threats.changes._ball import _column, _size
 from titer.threats.random import CaseRandom
 
 # Rounds of the search for the nearest point of several sets; what they leave over is scaled away.

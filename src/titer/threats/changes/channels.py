@@ -12,7 +12,8 @@ from torch import Tensor
 from titer.cases.space import Kind, Space
 from titer.errors import ThreatError
 from titer.threats.change import Field, SmoothChange
-from titer.threats.changes.additive import Additive, _column, _size
+from titer.threats.changes._ball import _column, _size
+from titer.threats.changes.additive import Additive
 from titer.threats.random import CaseRandom
 
 # Separates two draws that one call needs.

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from titer.cases.space import Kind, Space
 from titer.errors import ThreatError
-from titer.threats.change import Field, SmoothChange
+from titer.threats.change import Field, Nature, Norm, SmoothChange
 from titer.threats.changes._ground import Ground, names_of
-from titer.threats.changes.additive import Additive, Norm
+from titer.threats.changes.additive import Additive
 from titer.threats.constraints.constraint import Constraint, Direction, Immutable, OneOf, Range, Relation, Steps
 from titer.threats.constraints.expression import place
 from titer.threats.constraints.rules import Rules
@@ -70,6 +70,7 @@ class ClinicalTable(SmoothChange):
     tolerance: float = 1e-5
     name: ClassVar[str] = "clinical_table"
     kinds: ClassVar[tuple[Kind, ...]] = ("table",)
+    nature: ClassVar[Nature] = "semantic"
 
     def __post_init__(self) -> None:
         if self.norm not in _NORMS:

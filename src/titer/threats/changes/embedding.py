@@ -7,11 +7,12 @@ from typing import ClassVar, Literal
 
 from titer.cases.space import Kind, Space
 from titer.errors import ThreatError
-from titer.threats.changes.additive import Additive, Norm
+from titer.threats.change import Norm
+from titer.threats.changes._ball import Ball
 
 
 @dataclass(frozen=True)
-class Embedding(Additive):
+class Embedding(Ball):
     """e' = e + d on the embedded words, d limited in L2 per note or L-infinity per number.
 
     A change of the numbers behind the words that no text may reach, and not comparable with changes of words: a swap

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from titer.cases.space import Kind
 from titer.errors import ThreatError
-from titer.threats.change import Field
-from titer.threats.changes.additive import Additive, Norm
+from titer.threats.change import Field, Norm
+from titer.threats.changes._ball import Ball
 
 
 @dataclass(frozen=True)
-class LowPass(Additive):
+class LowPass(Ball):
     """x' = clip(x + mean over i of K_i * p): additive noise p seen through Gaussian kernels K_i that sum to 1.
 
     The limit is on p. As each kernel sums to 1, x' - x keeps it too, in L-infinity and in L2. Every size is paired
@@ -46,6 +46,7 @@ class LowPass(Additive):
     sigmas: tuple[float, ...] = (1.0, 3.0, 5.0, 7.0, 10.0)
     rate: float = 300.0
     name: ClassVar[str] = "lowpass"
+    direct: ClassVar[bool] = False
     kinds: ClassVar[tuple[Kind, ...]] = ("signal", "image")
 
     def __post_init__(self) -> None:

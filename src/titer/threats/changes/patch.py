@@ -12,7 +12,7 @@ from torch import Tensor
 
 from titer.cases.space import Kind, Space
 from titer.errors import ThreatError
-from titer.threats.change import Field, SmoothChange
+from titer.threats.change import Field, Nature, SmoothChange
 from titer.threats.random import CaseRandom
 
 # Size and slant come first among the parameters, then one place per dimension, then the content.
@@ -55,6 +55,7 @@ class Patch(SmoothChange):
     turn: float = 22.5
     name: ClassVar[str] = "patch"
     kinds: ClassVar[tuple[Kind, ...]] = ("image", "volume", "signal")
+    nature: ClassVar[Nature] = "placed"
 
     def __post_init__(self) -> None:
         for label, known in (("shape", ("circle", "square")), ("measure", ("width", "area"))):

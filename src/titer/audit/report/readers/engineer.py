@@ -52,6 +52,8 @@ def _success(writer: Writer, cell: str, goal: str) -> tuple[Piece, ...]:
     if not writer.has(f"{cell}.metrics.attack_success_rate"):
         return ()
     rate = f"{cell}.metrics.attack_success_rate"
+    if writer.draft.cells[int(cell[len("$.cells[") : -1])].metrics.kind == "segmentation":
+        return " and takes ", *writer.measure(rate), " of the maps that reached the tolerance below it"
     if goal == "untargeted":
         return " and turns ", *writer.measure(rate), " of the initially correct answers wrong"
     return " and gets what the attacker wants in ", *writer.measure(rate), " of the cases in which it was not so before"

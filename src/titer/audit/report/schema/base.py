@@ -6,8 +6,15 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
-SCHEMA_VERSION: Final = "1.0"
-"""Version of the report format. The first number changes when an old reader would misread a new report."""
+SCHEMA_VERSION: Final = "1.1"
+"""Version of the report format. The first number changes when an old reader would misread a new report; the second when
+blocks or kinds are added that an old reader does not know.
+
+1.1: metrics of segmentations, outlines in the gallery, minimal radii; records, gate and index.
+"""
+
+READABLE: Final = ("1.1",)
+"""Versions that this one reads."""
 
 Text = Annotated[str, StringConstraints(min_length=1)]
 """A string that says something."""

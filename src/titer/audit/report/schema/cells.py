@@ -12,7 +12,7 @@ from titer.audit.report.schema.metrics import Metrics
 
 
 class TrialValue(Block):
-    """The main measure of one trial: accuracy, macro AUROC or RMSE, as the task has it."""
+    """The main measure of one trial: accuracy, macro AUROC, RMSE or Dice, as the task has it."""
 
     seed: int = Field(description="Seed of the trial.")
     clean: float = Field(description="Main measure before the attack.")

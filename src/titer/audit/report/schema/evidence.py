@@ -47,6 +47,13 @@ class GalleryCase(Block):
     limit: Limit = Field(description="How far the attacker could go.")
 
 
+class Outlines(Block):
+    """Outlines of a segmentation, drawn over the case: the true one green, the model's orange and on top."""
+
+    clean_png: PngUri = Field(description="The case as recorded, with the true outline and the model's.")
+    adversarial_png: PngUri = Field(description="The case as attacked, with the true outline and the model's.")
+
+
 class ImageItem(GalleryCase):
     """A picture, or one plane of a volume."""
 
@@ -56,6 +63,7 @@ class ImageItem(GalleryCase):
     adversarial_png: PngUri = Field(description="The case as attacked.")
     perturbation_scale: float = Field(gt=0, description="How many times the change is magnified.")
     plane: str = Field(default="", description="Volumes: which plane is shown.")
+    outlines: Outlines | None = Field(default=None, description="Segmentations: what was marked, before and after.")
 
 
 class SignalItem(GalleryCase):

@@ -39,7 +39,8 @@ class Identity(Block):
     title: Text = Field(description="Title of the report.")
     titer_version: Text = Field(description="Version of Titer.")
     created: Text = Field(
-        description="When the report was made (ISO 8601, UTC): the only field two equal runs differ in."
+        pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(Z|[+-]\d{2}:\d{2})$",
+        description="When the report was made (ISO 8601, UTC): the only field two equal runs differ in.",
     )
     plan: PlanRecord = Field(description="The plan.")
     environment: Environment = Field(description="Programs and machine.")

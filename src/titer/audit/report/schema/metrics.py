@@ -80,4 +80,26 @@ class RegressionMetrics(Block):
     )
 
 
-Metrics = Annotated[ClassificationMetrics | MultiLabelMetrics | RegressionMetrics, Field(discriminator="kind")]
+class SegmentationMetrics(Block):
+    """A map per case."""
+
+    kind: Literal["segmentation"] = Field(default="segmentation", description="Kind of metrics.")
+    dice_clean: Measure = Field(description="Mean over cases of the Dice with the true map, before the attack.")
+    dice_attacked: Measure = Field(description="Mean over cases of the Dice with the true map, after the attack.")
+    iou_clean: Measure = Field(description="Mean intersection over union with the true map, before the attack.")
+    iou_attacked: Measure = Field(description="Mean intersection over union with the true map, after the attack.")
+    dice_drop: Measure = Field(description="Mean over cases of what the Dice lost, in points of a hundred.")
+    within_tolerance_clean: Measure | None = Field(default=None, description="Share that reach the tolerance, before.")
+    within_tolerance_attacked: Measure | None = Field(
+        default=None, description="Share that reach the tolerance, after."
+    )
+    attack_success_rate: Measure | None = Field(
+        default=None,
+        description="Share of cases whose agreement fell below the tolerance, among those that reached it. Null when "
+        "there were none.",
+    )
+
+
+Metrics = Annotated[
+    ClassificationMetrics | MultiLabelMetrics | RegressionMetrics | SegmentationMetrics, Field(discriminator="kind")
+]

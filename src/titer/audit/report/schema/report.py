@@ -13,7 +13,9 @@ from titer.audit.report.schema.base import SCHEMA_VERSION, Block, Text
 from titer.audit.report.schema.cells import Cell, ComparisonFamily, Curve, ErrorShift
 from titer.audit.report.schema.evidence import GalleryItem, Trap, Verdict
 from titer.audit.report.schema.identity import Identity
+from titer.audit.report.schema.index import EvidenceRecord, Gate, Index
 from titer.audit.report.schema.paper import Figure1Group, Table1Row
+from titer.audit.report.schema.radii import MinimalRadii
 from titer.audit.report.schema.subgroups import SubgroupTable
 from titer.audit.report.schema.subjects import AttackCard, DataCard, ModelCard, Threat
 from titer.audit.report.schema.text import Summary
@@ -22,7 +24,7 @@ from titer.audit.report.schema.text import Summary
 class Draft(Block):
     """Everything a report holds except its summary, which is written from these facts."""
 
-    schema_version: Literal["1.0"] = Field(default=SCHEMA_VERSION, description="Version of this format.")
+    schema_version: Literal["1.1"] = Field(default=SCHEMA_VERSION, description="Version of this format.")
     identity: Identity = Field(description="Which audit this is.")
     models: tuple[ModelCard, ...] = Field(min_length=1, description="Models under audit.")
     datasets: tuple[DataCard, ...] = Field(min_length=1, description="Data they were examined on.")
@@ -30,6 +32,9 @@ class Draft(Block):
     attacks: tuple[AttackCard, ...] = Field(min_length=1, description="Attacks and controls.")
     cells: tuple[Cell, ...] = Field(min_length=1, description="Results, one per model, data set, attack and limit.")
     curves: tuple[Curve, ...] = Field(description="Robustness over growing limits.")
+    minimal_radii: tuple[MinimalRadii, ...] = Field(
+        default=(), description="The smallest limit at which each case falls, where the plan asks for it."
+    )
     error_shifts: tuple[ErrorShift, ...] = Field(description="Misses and false alarms before and after.")
     subgroups: tuple[SubgroupTable, ...] = Field(description="Results per group; small groups suppressed.")
     comparisons: tuple[ComparisonFamily, ...] = Field(description="Tests across models and attacks.")
@@ -39,6 +44,8 @@ class Draft(Block):
     gallery: tuple[GalleryItem, ...] = Field(description="Single cases, before and after.")
     limits: Verdict = Field(description="Whether the limits of the plan held.")
     limitations: tuple[Text, ...] = Field(min_length=1, description="What this audit cannot say.")
+    records: tuple[EvidenceRecord, ...] = Field(default=(), description="Evidence made elsewhere and attached.")
+    gate: Gate | None = Field(default=None, description="What the de-identification gate looked through and withheld.")
 
     @model_validator(mode="after")
     def _names_resolve(self) -> Self:
@@ -48,6 +55,7 @@ class Draft(Block):
         datasets = _unique("datasets", (card.name for card in self.datasets))
         attacks = _unique("attacks", (attack.name for attack in self.attacks))
         threats = _unique("threats", (threat.id for threat in self.threats))
+        _unique("records", (record.id for record in self.records))
         for cell in self.cells:
             _known("models", models, cell.model)
             _known("datasets", datasets, cell.dataset)
@@ -55,6 +63,10 @@ class Draft(Block):
             _known("threats", threats, cell.threat)
             for trap_id in cell.suspect_traps:
                 _known("traps", traps, trap_id)
+        for radii in self.minimal_radii:
+            _known("models", models, radii.model)
+            _known("datasets", datasets, radii.dataset)
+            _known("threats", threats, radii.threat)
         for owner in (*self.error_shifts, *self.subgroups, *self.gallery):
             _known("cells", cells, owner.cell)
         for trap in self.traps:
@@ -70,9 +82,25 @@ class Draft(Block):
 
 
 class Report(Draft):
-    """A finished audit: facts and summary. `summary.complete(draft)` makes one."""
+    """A finished audit: facts, index of requirements and summary. `summary.complete(draft)` makes one."""
 
+    index: Index = Field(description="What assessors ask, how far this report answers, and where.")
     summary: Summary = Field(description="The report in plain words.")
+
+    @model_validator(mode="after")
+    def _links_resolve(self) -> Self:
+        index = self.index
+        blocks = (index.sections, index.items, index.requirements, index.claims, index.coverage)
+        there = {
+            "cell": {cell.id for cell in self.cells},
+            "trap": {trap.id for trap in self.traps},
+            "record": {record.id for record in self.records},
+            "block": {name for name in Report.model_fields if getattr(self, name)},
+        }
+        for link in (link for rows in blocks for row in rows for link in row.links):
+            if link.name not in there[link.to]:
+                raise ValueError(f"index: evidence is said to stand at {link.to} {link.name!r}, which is not there")
+        return self
 
     @property
     def passed(self) -> bool | None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, field_validator
 
+from titer.audit.evidence.taxonomy import known
 from titer.audit.report.schema.base import Block, Text
 from titer.audit.report.schema.measures import Limit
+from titer.faults import passing
 
-TaskKind = Literal["classification", "multilabel", "regression", "anomaly"]
+TaskKind = Literal["classification", "multilabel", "regression", "anomaly", "segmentation"]
 Status = Literal["passed", "failed", "not applicable"]
+Nature = Literal["values", "semantic", "placed", "natural"]
 
 
 class Task(Block):
@@ -21,7 +24,14 @@ class Task(Block):
     positive_classes: tuple[Text, ...] = Field(default=(), description="Classes that count as diseased.")
     threshold: float | None = Field(default=None, description="Score above which a case counts as positive.")
     threshold_source: str = Field(default="", description="How the threshold was fixed, and on which split.")
-    tolerance: float | None = Field(default=None, ge=0, description="Regression: largest error that counts as right.")
+    tolerance: float | None = Field(
+        default=None,
+        ge=0,
+        description="Regression: largest error that counts as right. Segmentation: least agreement that does.",
+    )
+    measure: str = Field(
+        default="", description="Segmentation: the agreement that is held against the tolerance: dice, or pixels."
+    )
     unit: str = Field(default="", description="Unit of the predicted quantity; empty for classes.")
 
 
@@ -84,6 +94,16 @@ class Threat(Block):
     main_limit: Limit | None = Field(
         default=None, description="Limit the summary speaks of; the largest one measured when null."
     )
+    nature: Nature = Field(default="values", description="Kind of change; `natural` ones have no attacker.")
+    taxonomy: tuple[Text, ...] = Field(default=(), description="Identifiers of NIST AML and MITRE ATLAS.")
+
+    @field_validator("taxonomy")
+    @classmethod
+    def _identifiers_known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        with passing():
+            for name in value:
+                known(name)
+        return value
 
 
 class AttackCard(Block):
@@ -94,3 +114,7 @@ class AttackCard(Block):
     settings: dict[str, JsonValue] = Field(description="Every setting, defaults included.")
     reference: Text = Field(description="Authors, year and identifier of the source.")
     control: bool = Field(default=False, description="Whether it is a control such as random noise, not an attack.")
+    needs: str = Field(
+        default="", description="The least it must see of the model: gradients, structure, scores, labels."
+    )
+    proves: bool = Field(default=False, description="Whether its failure proves that nothing within the limit fools.")

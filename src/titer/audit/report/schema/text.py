@@ -48,6 +48,8 @@ class Summary(Block):
 
     totals: Totals = Field(description="Counts that the text uses.")
     headline: Paragraph = Field(description="The result in one sentence.")
+    findings: tuple[Paragraph, ...] = Field(description="One short sentence for clinicians per headline result.")
+    untested: Paragraph = Field(description="What was not tested, and where that is said in full.")
     clinician: tuple[Paragraph, ...] = Field(min_length=1, description="For whoever decides about patients.")
     engineer: tuple[Paragraph, ...] = Field(min_length=1, description="For whoever builds the model.")
     assessor: tuple[Paragraph, ...] = Field(min_length=1, description="For whoever judges the evidence.")

@@ -54,7 +54,9 @@ def cases(report: Draft, *, room: int) -> tuple[tuple[CaseView, ...], int]:
 def _weight(item: GalleryItem) -> int:
     """About how many bytes the item takes on the page."""
     if isinstance(item, ImageItem):
-        return len(item.clean_png) + len(item.perturbation_png) + len(item.adversarial_png) + 2000
+        drawn = item.outlines
+        more = 0 if drawn is None else len(drawn.clean_png) + len(drawn.adversarial_png)
+        return len(item.clean_png) + len(item.perturbation_png) + len(item.adversarial_png) + more + 2000
     if isinstance(item, SignalItem):
         return 45_000 * min(len(item.channels), MOST_CHANNELS)
     if isinstance(item, NoteItem):

@@ -6,9 +6,10 @@ from markupsafe import Markup
 
 from titer.audit.report.charts.bars import bar_panel
 from titer.audit.report.charts.curves import curve_panel
+from titer.audit.report.charts.radii import radius_panel
 from titer.audit.report.charts.styles import styles, swatch
-from titer.audit.report.formats import limit_text
-from titer.audit.report.schema import Curve, Draft, Figure1Group
+from titer.audit.report.formats import limit_text, significant, spoken
+from titer.audit.report.schema import Curve, Draft, Figure1Group, MinimalRadii
 from titer.audit.report.view.table import (
     ABSENT,
     Column,
@@ -83,6 +84,63 @@ def _curve_table(index: int, title: str, curves: list[Curve]) -> Table:
     unit = curves[0].points[0].limit.unit
     caption = f"{title}: {curves[0].measure} at each limit ({unit})."
     return Table(f"curve-data-{index}", caption, tuple(columns), (Group(tuple(rows)),), (note,) if note else ())
+
+
+def radius_figure(report: Draft, numbers: Numbers) -> Figure | None:
+    """What withstands every limit, from the smallest one that each case falls at; one panel per model and threat."""
+    if not report.minimal_radii:
+        return None
+    number = numbers.figure()
+    panels, rows, data = [], [], []
+    for index, found in enumerate(report.minimal_radii):
+        title = f"{found.model} on {found.dataset}, {found.threat.rpartition('/')[2]}"
+        panels.append(Panel(title, radius_panel(found, name=f"radii-{index}", title=f"{title}: minimal radii")))
+        rows.append(_radius_row(title, found))
+        data.append(_radius_points(index, title, found))
+    columns = (
+        Column("Model and threat"), Column("Attack"), Column("Median radius", numeric=True), Column("Unit"),
+        Column("Needed nothing", numeric=True), Column("Never turned", numeric=True), Column("Passes", numeric=True),
+    )  # fmt: skip
+    named = [(word, measure) for found in report.minimal_radii for word, measure in (
+        ("median", found.median), ("needed nothing", found.needed_nothing), ("never turned", found.never)
+    )]  # fmt: skip
+    note = methods(named)
+    caption = "The smallest limit at which a case falls: median over the cases that had to be turned."
+    table = Table("radii-data", caption, columns, (Group(tuple(rows)),), (note,) if note else ())
+    told = (
+        "What withstands each limit, from one search for the smallest limit at which each case falls. The band is the "
+        "interval, the dotted line the median of the cases that had to be turned. "
+    )
+    return Figure(number, told + " ".join(map(radius_words, report.minimal_radii)), tuple(panels), (), (table, *data))
+
+
+def radius_words(found: MinimalRadii) -> str:
+    """The median in a sentence, or what is known of it where it lies above the widest limit."""
+    name, unit = f"{found.model} under {found.attack}", spoken(found.high.unit)
+    if found.median is None:
+        least = "" if found.at_least is None else f" (95% interval from {significant(found.at_least)})"
+        return f"{name}: the median lies above {limit_text(found.high)}{least}."
+    if found.median.low is not None and found.median.high is not None:
+        more = f" (95% interval {significant(found.median.low)} to {significant(found.median.high)})"
+    else:
+        more = "" if found.at_least is None else f" (95% interval from {significant(found.at_least)} on)"
+    return f"{name}: {significant(found.median.value)} {unit}{more}."
+
+
+def _radius_row(title: str, found: MinimalRadii) -> tuple[Entry, ...]:
+    above = Entry(text=f"above {found.high.label}", numeric=True)
+    return (
+        head(title), Entry(text=found.attack), above if found.median is None else shown(found.median, with_n=True),
+        Entry(text=found.high.unit), shown(found.needed_nothing, with_n=True), shown(found.never, with_n=True),
+        shown(found.passes_per_case),
+    )  # fmt: skip
+
+
+def _radius_points(index: int, title: str, found: MinimalRadii) -> Table:
+    rows = tuple((head(significant(point.limit)), shown(point.measure)) for point in found.points)
+    columns = (Column("Limit"), Column("Withstand it", numeric=True))
+    caption = f"{title}: share of cases that withstand each limit ({found.high.unit})."
+    return Table(f"radius-points-{index}", caption, columns, (Group(rows),))
 
 
 def bar_figure(report: Draft, numbers: Numbers) -> Figure | None:

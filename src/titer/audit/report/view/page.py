@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 from titer.audit.report.schema import Paragraph, Report, Trap
-from titer.audit.report.view import cases, comparisons, errors, figures, overview, results
+from titer.audit.report.view import cases, comparisons, errors, figures, overview, requirements, results
 from titer.audit.report.view.table import Figure, Numbers, Table
 
 
@@ -21,6 +21,7 @@ class Page:
     datasets: Table
     attacks: Table
     curves: Figure | None
+    radii: Figure | None
     bars: Figure | None
     drops: Table | None
     results: tuple[results.Block, ...]
@@ -32,6 +33,8 @@ class Page:
     rules: Table | None
     traps: tuple[Trap, ...]
     places: dict[str, int]
+    trap_places: dict[str, int]
+    index: requirements.IndexView
     plan: str
 
 
@@ -50,6 +53,7 @@ def page(report: Report, *, room: int) -> Page:
         datasets=overview.data_table(report, numbers),
         attacks=overview.attack_table(report, numbers),
         curves=figures.curve_figure(report, numbers),
+        radii=figures.radius_figure(report, numbers),
         bars=figures.bar_figure(report, numbers),
         drops=errors.published_table(report, numbers),
         results=results.blocks(report, numbers),
@@ -61,6 +65,8 @@ def page(report: Report, *, room: int) -> Page:
         rules=overview.rule_table(report, numbers),
         traps=tuple(sorted(report.traps, key=lambda trap: ("failed", "passed", "not applicable").index(trap.status))),
         places={cell.id: position for position, cell in enumerate(report.cells)},
+        trap_places={trap.id: position for position, trap in enumerate(report.traps)},
+        index=requirements.index_view(report),
         plan=json.dumps(report.identity.plan.resolved, indent=2, sort_keys=True, ensure_ascii=False),
     )
 

@@ -38,6 +38,13 @@ COLUMNS: dict[str, tuple[tuple[str, str | None, str], ...]] = {
         ("All labels right", "exact_match_clean", "exact_match_attacked"),
         ("Success rate", None, "attack_success_rate"),
     ),
+    "segmentation": (
+        ("Dice", "dice_clean", "dice_attacked"),
+        ("Drop (points)", None, "dice_drop"),
+        ("IoU", "iou_clean", "iou_attacked"),
+        ("Reach the tolerance", "within_tolerance_clean", "within_tolerance_attacked"),
+        ("Success rate", None, "attack_success_rate"),
+    ),
     "regression": (
         ("RMSE", "rmse_clean", "rmse_attacked"),
         ("MAE", "mae_clean", "mae_attacked"),

@@ -36,10 +36,13 @@ def side_tables(comparison: Comparison) -> tuple[tuple[str, Table], ...]:
 def _table(model: str, dataset: str, matches: list[Match], numbers: Numbers) -> Table:
     clean = dict.fromkeys(d for match in matches for d in match.differences if d.name.endswith(CLEAN))
     groups = [Group(tuple(_row(found) for found in clean), "No attack")] if clean else []
+    places = [f"{match.attack} at {limit_text(match.limit)}" for match in matches]
     for match in matches:
         flag = " (suspect)" if match.suspect else ""
         rows = tuple(_row(found) for found in match.differences if not found.name.endswith(CLEAN))
-        groups.append(Group(rows, f"{match.attack} at {limit_text(match.limit)}{flag}"))
+        place = f"{match.attack} at {limit_text(match.limit)}"
+        under = f" under {match.threat.rpartition('/')[2]}" if places.count(place) > 1 else ""
+        groups.append(Group(rows, f"{place}{under}{flag}"))
     methods = dict.fromkeys(difference.method for match in matches for difference in match.differences)
     number = numbers.table()
     note = f"Intervals of the difference: {'; '.join(methods)}."

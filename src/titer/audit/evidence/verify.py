@@ -1,0 +1,184 @@
+"""Whether a report, as a folder or as a document, is what was signed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from titer.audit.evidence.bundle import RECEIPTS, STATEMENT, attached, folder_of
+from titer.audit.evidence.keys import envelope_type, public_key
+from titer.audit.evidence.statement import PAYLOAD, PREDICATE, TYPE, statement_of
+from titer.audit.report.schema import Report
+from titer.errors import ReportError, TiterError
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import Key
+
+CheckReceipt = Callable[[bytes, bytes], str]
+"""Checks a receipt (second) for a signed statement (first): a sentence, or a TiterError where it does not hold."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One item of a report and whether it is what was signed; None where it could not be checked."""
+
+    name: str
+    holds: bool | None
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a check of a report found, item by item."""
+
+    items: tuple[Checked, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether the report and everything that was signed with it is unchanged."""
+        return all(item.holds is not False for item in self.items)
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """Names of the items that are not what was signed."""
+        return tuple(item.name for item in self.items if item.holds is False)
+
+
+def verify_report(path: Path, key: Path, receipt: CheckReceipt | None = None) -> Verification:
+    """Check that a report, and everything that was signed with it, is unchanged.
+
+    A folder is checked with the files in it, a PDF with the files inside it. Of a PDF the pages themselves are checked
+    too: they are set again from the report inside and compared byte by byte, where the same versions are installed.
+
+    Arguments
+        path: a folder, its report.json, or a report.pdf.
+        key: the public key that must have signed (PEM).
+        receipt: how receipts of a ledger are checked; left out, they are named as not checked.
+
+    Returns what was found, item by item. Errors: `ReportError` where there is nothing to check.
+    """
+    files = _inside(path) if path.suffix == ".pdf" else _beside(folder_of(path))
+    if STATEMENT not in files:
+        raise ReportError(
+            f"a signed statement in {path.name}", "none", "sign the report: titer report sign FOLDER --key KEY"
+        )
+    items, payload = _envelope(files[STATEMENT], public_key(key))
+    if payload is not None:
+        items += _subjects(payload, files)
+        items += _predicate(payload, files.get("report.json"))
+    for name in sorted(files):
+        if Path(name).match(RECEIPTS):
+            items.append(_receipt(name, files, receipt))
+        elif path.suffix == ".pdf" and name != STATEMENT and name not in _named(payload):
+            items.append(Checked(name, False, "It stands in the document, and nobody signed it."))
+    if path.suffix == ".pdf" and all(item.holds is not False for item in items):
+        items.append(_pages(path.read_bytes(), files))
+    return Verification(tuple(items))
+
+
+def _beside(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder that could have been signed."""
+    kept = {"report.pdf", "report.html", "results.parquet"}
+    return {
+        file.name: file.read_bytes() for file in sorted(folder.iterdir()) if file.is_file() and file.name not in kept
+    }
+
+
+def _inside(path: Path) -> dict[str, bytes]:
+    """The files in a PDF."""
+    try:
+        import pikepdf
+    except ImportError as error:
+        raise ReportError("a reader of PDF files", "no module 'pikepdf'", "pip install 'titer[pdf]'") from error
+    try:
+        with pikepdf.open(path) as document:
+            return {name: each.get_file().read_bytes() for name, each in document.attachments.items()}
+    except (pikepdf.PdfError, OSError) as error:
+        raise ReportError(
+            f"a PDF file {path.name}", str(error), "name the report.pdf that `titer report pdf` wrote"
+        ) from error
+
+
+def _envelope(data: bytes, key: Key) -> tuple[list[Checked], dict[str, Any] | None]:
+    """Whether the envelope is signed by the key, and the statement in it."""
+    from securesystemslib.exceptions import VerificationError
+
+    try:
+        envelope = envelope_type().from_dict(json.loads(data))
+        envelope.verify([key], 1)
+        payload = json.loads(envelope.payload)
+    except VerificationError:
+        return [Checked(STATEMENT, False, "Its signature is not one of this key.")], None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return [Checked(STATEMENT, False, f"It is no signed statement: {type(error).__name__}.")], None
+    if (envelope.payload_type, payload.get("_type"), payload.get("predicateType")) != (PAYLOAD, TYPE, PREDICATE):
+        return [Checked(STATEMENT, False, "It is signed, and speaks of something else than a robustness report.")], None
+    return [Checked(STATEMENT, True, "Signed by this key.")], payload
+
+
+def _named(payload: dict[str, Any] | None) -> set[str]:
+    return set() if payload is None else {str(each["name"]) for each in payload["subject"]}
+
+
+def _subjects(payload: dict[str, Any], files: Mapping[str, bytes]) -> list[Checked]:
+    made = []
+    for subject in payload["subject"]:
+        name, digest = subject["name"], subject["digest"]["sha256"]
+        if name not in files:
+            made.append(Checked(name, False, "It was signed and is missing."))
+        elif sha256(files[name]).hexdigest() != digest:
+            made.append(Checked(name, False, "It is not what was signed: its digest differs."))
+        else:
+            made.append(Checked(name, True, "As signed."))
+    if "report.json" not in _named(payload):
+        made.append(Checked("report.json", False, "The statement does not speak of it."))
+    return made
+
+
+def _predicate(payload: dict[str, Any], data: bytes | None) -> list[Checked]:
+    """Whether the statement says of the report what the report says itself."""
+    if data is None:
+        return []
+    try:
+        says = statement_of({"report.json": data})["predicate"]
+    except ValueError:
+        return [Checked("report.json", False, "It is no report that this version can read.")]
+    same = says == payload["predicate"]
+    return [] if same else [Checked(STATEMENT, False, "It says of the report what the report does not say.")]
+
+
+def _receipt(name: str, files: Mapping[str, bytes], check: CheckReceipt | None) -> Checked:
+    if check is None:
+        return Checked(name, None, "A receipt of a ledger; not checked here.")
+    try:
+        return Checked(name, True, check(files[STATEMENT], files[name]))
+    except TiterError as error:
+        return Checked(name, False, str(error))
+
+
+def _pages(document: bytes, files: Mapping[str, bytes]) -> Checked:
+    """Whether the pages are those that the report inside makes."""
+    import titer
+    from titer.audit.report.pdf.render import render_pdf
+
+    report = Report.model_validate_json(files["report.json"])
+    if report.identity.titer_version != titer.__version__:
+        return Checked("pages", None, f"Set by version {report.identity.titer_version} of Titer; not compared.")
+    again = render_pdf(report, attached(files))
+    if _maker(again) != _maker(document):
+        return Checked("pages", None, "Set by another version of the typesetter; not compared.")
+    if again != document:
+        return Checked("pages", False, "They are not what the report inside makes.")
+    return Checked("pages", True, "Set again from the report inside: the same bytes.")
+
+
+def _maker(document: bytes) -> str:
+    import pikepdf
+
+    with pikepdf.open(BytesIO(document)) as opened:
+        return str(opened.docinfo.get("/Creator", ""))
