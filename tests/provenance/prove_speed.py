@@ -17,14 +17,17 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "ledger"))
 
-from provenance_tools import KEY, examined, make_signed, signed_batch, signed_leaf
+from provenance_tools import KEY, ORIGIN, make_signed, signed_batch, signed_leaf
 
+from titer.provenance.ledger import batch
 from titer.provenance.ledger.ledger import Ledger
+from titer.provenance.ledger.settings import examine, formed
 
 RUNS = 5
 _PUBLIC = KEY.public_key()
@@ -109,7 +112,7 @@ def bulk(folder: Path, many: int) -> float:
     return len(batches) * 256 / took
 
 
-def send(ledger: Ledger, batches: list[list[bytes]]) -> None:
+def send(ledger: Ledger, batches: list[tuple[list[bytes], bytes]]) -> None:
     """From a few threads, so that one batch is checked while another is written."""
     todo = iter(batches)
     lock = threading.Lock()
@@ -117,10 +120,11 @@ def send(ledger: Ledger, batches: list[list[bytes]]) -> None:
     def work() -> None:
         while True:
             with lock:
-                batch = next(todo, None)
-            if batch is None:
+                found = next(todo, None)
+            if found is None:
                 return
-            ledger.append_many(batch, timeout=120)
+            leaves, signature = found
+            ledger.append_admitted(leaves, batch.admit(leaves, signature, partial(formed, ORIGIN)), timeout=120)
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:
@@ -137,7 +141,7 @@ def fsck(folder: Path, many: int) -> float:
                 [signed_leaf("f", n, sign=False) for n in range(start, min(many, start + 8192))], timeout=600
             )
     start = time.perf_counter()
-    found = examined(folder)
+    found = examine(folder)
     took = time.perf_counter() - start
     assert found.faults == []
     assert found.size == many

@@ -18,6 +18,7 @@ _COMMANDS = {
     "demo": ("titer.cli.audit:demo", "Audit the embedded models and data: biopsies, chest phantom, ECG."),
     "guard": ("titer.cli.guard:guard", "Let a model see only what a signed record vouches for."),
     "init": ("titer.cli.init:init", "Look at a model and data, and write a short plan for them."),
+    "ledger": ("titer.cli.ledger:ledger", "Keep signed records where nobody can rewrite them unnoticed."),
     "list": ("titer.cli.data:methods", "List attacks, changes, reference models, traps, plans and the like."),
     "report": ("titer.cli.report:report", "Draw a finished report again, as page or PDF; sign and verify it."),
     "reproduce": ("titer.cli.reproduce:reproduce", "Repeat a paper's experiments and set our figures beside its own."),

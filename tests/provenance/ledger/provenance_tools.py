@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import base64
+import functools
+from hashlib import sha256
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from titer.errors import RecordError
-from titer.provenance.ledger import merkle
+from titer.provenance.ledger import batch, merkle, settings
 from titer.provenance.ledger.checkpoint import Checkpoint
 from titer.provenance.ledger.fsck import Findings, Fsck
 from titer.provenance.ledger.ledger import Admitted, Ledger
 from titer.provenance.ledger.mark import FileMark, Mark
 from titer.provenance.ledger.publish import Site
+from titer.provenance.ledger.record import Record, origin_of
 from titer.provenance.ledger.sequencer import Cosign, Signing
 from titer.provenance.ledger.store import Store
 
@@ -91,3 +94,47 @@ def examined(folder: Path, url: str | None = None, *, repair: bool = False, mark
         return Fsck(store, site, FileMark(mark) if mark else mark_of(folder), check, admit).run(repair=repair)
     finally:
         store.close()
+
+
+# -- real records, for what is measured and for the command line ------------------------------------------------------
+
+
+def signed_leaf(name: str, counter: int, *, sign: bool = True) -> bytes:
+    """A record as a DICOM gateway makes it: seven commitments, signed by the capture key of a name."""
+    key = capture_key(name)
+    labels = ("px.v1", "cs.v1", "rd.v1", "hb.v1", "id.patient.v1", "id.study.v1", "id.series.v1")
+    made = Record(
+        kind="capture",
+        origin=origin_of(ORIGIN),
+        capture_key=key.public_key().public_bytes_raw().hex(),
+        counter=counter,
+        prev=f"{counter:064x}",
+        nonce=f"{counter:032x}",
+        claimed_time=1_700_000_000 + counter,
+        data="dicom",
+        fp={label: sha256(f"{label}{counter}".encode()).hexdigest() for label in labels},
+        ext={"program": sha256(b"gateway").hexdigest()},
+    )
+    if sign:
+        return made.sign(key.sign)
+    return made.canonical() + b"\n" + base64.b64encode(bytes(64)) + b"\n"
+
+
+@functools.cache
+def capture_key(name: str) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(sha256(name.encode()).digest())
+
+
+def signed_batch(name: str, many: int) -> tuple[list[bytes], bytes]:
+    """Records without signatures of their own, and one over all."""
+    leaves = [signed_leaf(name, n, sign=False) for n in range(many)]
+    return leaves, capture_key(name).sign(batch.message(leaves))
+
+
+def make_signed(folder: Path, *, check_signatures: bool = True) -> Ledger:
+    """A ledger as `titer ledger init` makes it, both signatures on its checkpoints."""
+    settings.create(folder, ORIGIN, str(mark_of(folder).path))
+    made = settings.opened(folder)
+    if not check_signatures:
+        made._admit = functools.partial(settings.formed, ORIGIN)
+    return made

@@ -20,13 +20,12 @@ from titer.errors import LedgerError, LedgerRolledBack, RecordError
 from titer.provenance.ledger import merkle, tiles
 from titer.provenance.ledger.mark import HighWaterMark
 from titer.provenance.ledger.publish import Site
+from titer.provenance.ledger.receipt import Receipt
+from titer.provenance.ledger.record import LARGEST
 from titer.provenance.ledger.sequencer import GROUP, Placed, Sequencer, Signing, conflict, require_open
 from titer.provenance.ledger.store import Item, Store
 
 State = Literal["published", "pending", "durable"]
-
-LARGEST = 8192
-"""The most bytes of a leaf."""
 
 _EAGER, _LAZY = 0.002, 0.05
 
@@ -150,8 +149,19 @@ class Ledger:
         self, leaves: Sequence[bytes], *, wait: Literal["published", "durable"] = "published", timeout: float = 30.0
     ) -> list[Appended]:
         """Add records, which take neighboring indices where no others come between."""
+        return self.append_admitted(leaves, [self._admit(leaf) for leaf in leaves], wait=wait, timeout=timeout)
+
+    def append_admitted(
+        self,
+        leaves: Sequence[bytes],
+        admitted: Sequence[Admitted],
+        *,
+        wait: Literal["published", "durable"] = "published",
+        timeout: float = 30.0,
+    ) -> list[Appended]:
+        """Add records that the caller has checked as `admit` would, one by one or as a batch."""
         waiters = []
-        for leaf in leaves:
+        for leaf, told in zip(leaves, admitted, strict=True):
             if len(leaf) > LARGEST:
                 raise RecordError(
                     f"a leaf of at most {LARGEST} bytes",
@@ -159,7 +169,6 @@ class Ledger:
                     "keep openings out of it",
                     code="leaf.too_large",
                 )
-            told = self._admit(leaf)
             waiters.append(_Waiter(Item(leaf, merkle.leaf_hash(leaf), told.capture_key, told.counter), wait))
         self.start()
         with self._ready:
@@ -217,6 +226,24 @@ class Ledger:
         if note is None:
             raise LedgerError("a published checkpoint", "none yet", "wait for the first one", code="log.unpublished")
         return note
+
+    def receipt(self, index: int) -> bytes:
+        """The receipt of an entry under the published checkpoint.
+
+        Raises LedgerError (`receipt.pending`) for an entry that no published checkpoint covers yet.
+        """
+        note = self.checkpoint()
+        size = self.signing.check(note).size
+        if not 0 <= index < size:
+            raise LedgerError(
+                f"an entry below {size}, the size that is published",
+                str(index),
+                "ask again when the next checkpoint is published",
+                code="receipt.pending",
+            )
+        (entry,) = self.store.entries(index, index + 1)
+        proof = tiles.inclusion(self.site.read, index, size)
+        return Receipt(entry.leaf, index, tuple(proof), note).format()
 
     def consistency(self, old: int, new: int) -> list[bytes]:
         """The proof that the tree of size `new` begins with that of size `old`."""

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import rfc8785
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -134,7 +133,8 @@ class Record:
 
     def canonical(self) -> bytes:
         """The record as RFC 8785 writes it: what is signed, and the first line of the leaf."""
-        return rfc8785.dumps(
+        # Of ASCII words and whole numbers below 2**53 the standard library writes what RFC 8785 asks, and faster.
+        return json.dumps(
             {
                 "v": 1,
                 "kind": self.kind,
@@ -148,8 +148,10 @@ class Record:
                 "fp": dict(self.fp),
                 "refs": list(self.refs),
                 "ext": dict(self.ext),
-            }
-        )
+            },
+            sort_keys=True,
+            separators=(",", ":"),
+        ).encode("ascii")
 
     def sign(self, sign: Callable[[bytes], bytes]) -> bytes:
         """The leaf: the record and, on a second line, its signature in base 64.

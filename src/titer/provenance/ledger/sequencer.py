@@ -253,7 +253,7 @@ class Sequencer:
             if goal is not None and goal.size <= tree.size:
                 earlier = self._read(goal.size) if goal.size < tree.size else tree
                 self._compare(goal, earlier.root(), is_mark=is_mark)
-        frontier = tiles.frontier(self.site.read, tree.size)
+        frontier = self._restored(tree.size)
         goals = [(goal, mine) for goal, mine in ((mark, True), (known, False)) if goal and goal.size > tree.size]
         for entry in self.store.entries(tree.size, size):
             if entry.index != tree.size:
@@ -268,6 +268,13 @@ class Sequencer:
         self.site.stage((), tree.partial())
         self._tree, self._frontier, self._mark = tree, frontier, mark
         self.published, self._known_note, self._loaded = base, known, True
+
+    def _restored(self, size: int) -> merkle.Frontier:
+        """The first routine's state, read from the tiles in its own way."""
+        try:
+            return tiles.frontier(self.site.read, size)
+        except RecordError as error:
+            raise damaged(f"tiles of a tree of size {size}", str(error)) from error
 
     def _read(self, size: int) -> Rebuild:
         tree = read_edge(self.site.read, size)
@@ -330,8 +337,7 @@ class Sequencer:
         if tree.root() != root:
             raise damaged("two routines that give one root", f"{tree.root().hex()} and {root.hex()} at size {size}")
         if size > self._mark.size:
-            proof = self._prove(self._mark.size, size)
-            merkle.verify_consistency(self._mark.size, size, self._mark.root, root, proof)
+            self._check_growth(size, root)
             new = Mark(self.origin, size, root)
             self._place.advance(self._mark, new)
             self._mark = new
@@ -347,6 +353,14 @@ class Sequencer:
         self.published = Published(size, root, note)
         self._edge = tree.partial()
         return True
+
+    def _check_growth(self, size: int, root: bytes) -> None:
+        """Prove, from the tiles as they will be published, that the tree begins with the one that was signed last."""
+        try:
+            proof = self._prove(self._mark.size, size)
+            merkle.verify_consistency(self._mark.size, size, self._mark.root, root, proof)
+        except RecordError as error:
+            raise damaged(f"tiles that prove the growth from {self._mark.size} to {size}", str(error)) from error
 
     def _signed(self, size: int, root: bytes) -> bytes | None:
         """A checkpoint with the signatures that the policy asks for; None while they cannot be had."""
