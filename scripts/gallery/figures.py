@@ -91,7 +91,7 @@ FIGURES = (
     Figure("ecg-lowpass", "ecg", PGD(), _at(LowPass(), 0.1), "Smooth: nothing that an electrode could not do."),
     Figure("ecg-band", "ecg", APGD(), _at(Band(0.5, 40.0), 0.1)),
     Figure("ecg-fab", "ecg", FAB(), _at(Additive("l2"), 2.0)),
-    Figure("ecg-dropped-lead", "ecg", Natural(), _at(DroppedLead(), 1.0), "A control: a lead that fails."),
+    Figure("ecg-dropped-lead", "ecg", RandomSearch(), _at(DroppedLead(), 1.0), "A control: a lead that fails."),
     Figure("ecg-square", "ecg", Square(), _at(Additive("linf"), 0.15, **_SCORES)),
     Figure("ecg-corruption", "ecg", Natural(), _at(Corruption(), 3.0), "A control: what recorders do by themselves."),
     Figure("eeg-band", "eeg", PGD(), _at(Band(0.5, 40.0), 20.0)),

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from saturated import sure
+from torch import nn
 
 from titer.attacks._walks import checkpoints
 from titer.attacks.apgd import APGD
@@ -15,6 +17,8 @@ from titer.attacks.pgd import PGD
 from titer.attacks.square import Square
 from titer.attacks.strong import Strong
 from titer.errors import AttackError
+from titer.models.adapters.bpda import Through
+from titer.models.adapters.torch import TorchModel
 from titer.models.task import Task
 from titer.testing import models
 from titer.threats.changes.additive import Additive
@@ -29,6 +33,13 @@ PAIRS += [(norm, answer) for norm in ("l2", "l1") for answer in ("classes", "reg
 # Limits within which every case of `sure` can be fooled.
 WIDE = {"linf": 0.2, "l2": 1.0, "l1": 3.0}
 BLIND = PGD(steps=20, restarts=2, losses=("ce",))
+
+
+class Flat(nn.Module):
+    """Scores of the right shape that follow from nothing."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 0 * x.flatten(1)[:, :3]
 
 
 def standing(attack: Any, model: Any, batch: Any, threat: ThreatModel) -> int:
@@ -123,7 +134,7 @@ def test_the_ensemble_leaves_no_more_standing_than_its_members(answer: Any, norm
     strong = Strong(steps=20, queries=50)
     left = standing(strong, model, batch, threat)
     members = [each for each in strong.crew(model.task, threat.goal) if each.fits(threat.change)]
-    assert len(members) == (3 if norm == "l1" else 4)
+    assert len(members) == (5 if norm == "l1" else 6)
     for member in members:
         assert left <= standing(member, model, batch, threat)
 
@@ -132,27 +143,47 @@ def test_the_ensemble_leaves_no_more_standing_than_its_members(answer: Any, norm
 def test_the_ensemble_pursues_every_goal(goal: Goal) -> None:
     model, batch = models.network("table", 40, answer="classes" if goal.kind == "targeted" else "binary")
     threat = ThreatModel(Additive(), 0.3, goal=goal)
-    assert standing(Strong(steps=20, queries=50), model, batch, threat) <= standing(PGD(), model, batch, threat)
+    assert standing(Strong(steps=10, queries=50), model, batch, threat) <= standing(PGD(), model, batch, threat)
 
 
 def test_only_who_still_stands_is_asked_again() -> None:
     model, batch = models.network("image", 50)
-    strong = Strong(steps=20, queries=30)
+    strong = Strong(steps=10, queries=30)
     outcome = run(strong, model, batch, ThreatModel(Additive(), 0.04), seed="s")
     left = ~outcome.fooled
     assert 0 < left.sum() < 50
     # PGD and APGD ask one more than their steps per walk, and the ensemble asks once after each member; two targets.
-    assert set(outcome.queries[left]) == {(2 + 1 + 1) + (21 + 1) + (2 * 21 + 1) + (30 + 1)}
-    assert set(outcome.passes[left]) == {2 + 20 + 2 * 20}
+    walks = (2 + 1 + 1) + (11 + 1) + (4 * 6 + 1) + (6 * 6 + 1) + (2 * 11 + 1)
+    # Square is looked at after 2 % and 10 % of its questions.
+    assert set(outcome.queries[left]) <= {walks + 2, walks + 2 + 4, walks + 2 + 4 + 31}
+    assert set(outcome.passes[left]) == {2 + 10 + 4 * 5 + 6 * 5 + 2 * 10}
     assert np.median(outcome.queries[outcome.fooled]) <= 4
+
+
+def test_square_goes_on_only_where_it_keeps_up_with_the_gradients() -> None:
+    seeing, batch = models.network("image", 50)
+    blind = TorchModel(Through(seeing.module, proxy=Flat()), seeing.space, seeing.task)
+    strong = Strong(steps=10, queries=200)
+    threat = ThreatModel(Additive(), 0.03)
+    clear, masked = (run(strong, model, batch, threat, seed="s") for model in (seeing, blind))
+    assert (clear.queries[~clear.fooled] < 200).mean() > 0.8
+    assert (masked.queries[~masked.fooled] > 200).all()
+    alone = run(Square(queries=200), blind, batch, threat, seed="s")
+    assert alone.fooled.sum() > 0
+    assert masked.fooled.sum() >= alone.fooled.sum() - 1
+    assert (masked.flat[~masked.fooled] == 1).all()
 
 
 def test_members_fit_the_task_and_the_change() -> None:
     ten, one = Task("classes", tuple("abcdefghijkl")), Task("binary", ("no", "yes"))
     walks = [each for each in Strong().crew(ten, Goal()) if isinstance(each, APGD)]
-    assert [(each.losses, each.restarts) for each in walks] == [(("ce",), 1), (("dlr-target",), 9)]
+    assert [(each.losses[0], each.restarts, each.steps) for each in walks] == [
+        ("ce", 1, 50), ("dlr-target", 9, 25), ("margin", 6, 25), ("dlr-target", 9, 50),
+    ]  # fmt: skip
     walks = [each for each in Strong().crew(one, Goal()) if isinstance(each, APGD)]
-    assert [(each.losses, each.restarts) for each in walks] == [(("margin",), 1), (("dlr-target",), 1)]
+    assert [(each.losses[0], each.restarts) for each in walks] == [
+        ("margin", 1), ("dlr-target", 2), ("margin", 6), ("dlr-target", 1),
+    ]  # fmt: skip
     assert all(Strong().fits(change) for change in (Additive("l2"), Additive("l1"), LowPass()))
     assert not Strong().fits(Additive("l0"))
     assert not Strong().fits(Substitution())

@@ -135,14 +135,6 @@ def test_the_page_draws_the_staircase_and_says_the_median(report: Report, tmp_pa
     assert "the median lies above 5 unit (95% interval from 0.4)" in render_html(censored)
 
 
-def test_a_report_of_the_format_before_is_read(report: Report, tmp_path: Path) -> None:
-    tree = json.loads(canonical_json(report))
-    tree["schema_version"] = "1.0"
-    del tree["minimal_radii"]
-    (tmp_path / "report.json").write_text(json.dumps(tree))
-    assert load_report(tmp_path).minimal_radii == ()
-
-
 def test_radii_are_jobs_of_their_own_that_touch_no_other() -> None:
     base = {"titer": 1, "data": {"name": "breast_biopsies", "cases": 20}, "model": {"zoo": "t_mlp", "epochs": 1}}
     with_radii = opened(check_plan({**base, **plan(attack="pgd")}), None)

@@ -24,6 +24,7 @@ install --no-deps \
     adversarial-robustness-toolbox==1.20.1 \
     foolbox==3.3.4 \
     torchattacks==3.5.1 \
+    pyautoattack==0.2.0 \
     torchvision==0.28.0 \
     eagerpy==0.30.0 \
     GitPython==3.2.1 gitdb==4.0.12 smmap==5.0.2 \

@@ -129,6 +129,7 @@ def main(folder: Path) -> None:
 def check() -> None:
     import art
     import foolbox
+    import pyautoattack  # noqa: F401
     import torchattacks
 
     versions = {"torch": torch, "art": art, "foolbox": foolbox, "torchattacks": torchattacks}

@@ -60,15 +60,16 @@ class Claim:
     def mutations(self) -> Iterator[tuple[Claim, bool]]:
         """All claims that differ in one bit of proof, root, leaf (or old root), index (or old size) or size.
 
-        With each goes whether the proof alone must show it. It does not for sizes: from the same leaf the way up may take
-        the same turns in trees of several sizes. That is why a size counts only in a signed checkpoint.
+        With each goes whether the proof alone must show it. It does not for sizes: from the same leaf the way up may
+        take the same turns in trees of several sizes. That is why a size counts only in a signed checkpoint.
         """
         for bit in range(256):
             yield replace(self, root=flipped(self.root, bit)), True
             yield replace(self, other=flipped(self.other, bit)), True
             for at, each in enumerate(self.proof):
                 yield replace(self, proof=(*self.proof[:at], flipped(each, bit), *self.proof[at + 1 :])), True
-        for bit in range(63):
+        # Go's tlog counts with 64 bits and a sign, and never ends for sizes beyond 2**62.
+        for bit in range(62):
             yield replace(self, number=self.number ^ 1 << bit), self.kind == "record"
             yield replace(self, size=self.size ^ 1 << bit), False
 

@@ -16,6 +16,7 @@ _COMMANDS = {
     "compare": ("titer.cli.report:compare", "Set two audits side by side."),
     "data": ("titer.cli.data:data", "List data sets, or print the card of one."),
     "demo": ("titer.cli.audit:demo", "Audit the embedded models and data: biopsies, chest phantom, ECG."),
+    "guard": ("titer.cli.guard:guard", "Let a model see only what a signed record vouches for."),
     "init": ("titer.cli.init:init", "Look at a model and data, and write a short plan for them."),
     "list": ("titer.cli.data:methods", "List attacks, changes, reference models, traps, plans and the like."),
     "report": ("titer.cli.report:report", "Draw a finished report again, as page or PDF; sign and verify it."),

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from titer.cases.space import Space
+from titer.errors import ModelError
 from titer.models.adapters.probe import probe_inputs
 from titer.models.adapters.torch import TorchModel
 from titer.models.model import Model, to_tensor
@@ -135,7 +136,7 @@ def _agree(model: Model, other: Model, space: Space) -> bool:
     probes = to_tensor(np.asarray(probe_inputs(space), dtype=np.float32), space)
     try:
         first, again, quick = (_answers(each, probes) for each in (model, model, other))
-    except RuntimeError:
+    except (ModelError, RuntimeError):
         return False
     steady = all(torch.equal(one, two) for one, two in zip(first, again, strict=True))
     return steady and all(_close(one, two) for one, two in zip(first, quick, strict=True))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import warnings
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from titer.cases.case import Batch
 from titer.cases.space import Space
 from titer.errors import ModelError
 from titer.models.adapters.bpda import Through
+from titer.models.adapters.fingerprint import module_digest
 from titer.models.adapters.torch import TorchModel
 from titer.models.task import Task
 from titer.testing.models import Affine
@@ -69,6 +72,59 @@ def test_identity_finds_the_flip_set_of_the_linear_model_up_to_one_step(limit: f
     assert not found.fooled[never].any()
     assert surely.any()
     assert not found.flat.any()
+
+
+def integers(net: nn.Module, seen: torch.Tensor) -> nn.Module:
+    """A net with weights and activations in int8, by torch's own kernels, which have no gradients."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from torch.ao.quantization import get_default_qconfig_mapping
+        from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
+
+        watched = prepare_fx(copy.deepcopy(net).eval(), get_default_qconfig_mapping("x86"), (seen,))
+        watched(seen)
+        return convert_fx(watched)
+
+
+def small_net() -> tuple[nn.Module, torch.Tensor]:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 1)), 2 * torch.rand(64, 8) - 1
+
+
+def test_an_int8_model_is_attacked_through_its_float_form_and_judged_as_it_is() -> None:
+    net, seen = small_net()
+    whole = integers(net, seen)
+    model = TorchModel(Through(whole, proxy=net), SPACE, TASK)
+    scores = model.predict(seen.numpy())
+    np.testing.assert_array_equal(scores, whole(seen).detach().numpy())
+    assert len(np.unique(scores)) < len(np.unique(net(seen).detach().numpy()))
+    batch = Batch.of(seen.numpy(), (scores[:, 0] > 0).astype(np.int64))
+    threat = ThreatModel(Additive("linf"), 0.1)
+    found, same = (
+        run(FGSM(loss="margin"), each, batch, threat, seed="s") for each in (model, TorchModel(net, SPACE, TASK))
+    )
+    assert 0 < found.fooled.sum() < len(batch)
+    assert (found.fooled == same.fooled).mean() > 0.9
+    assert not found.flat.any()
+
+
+def test_answers_that_lead_back_nowhere_are_refused_with_the_remedy() -> None:
+    net, seen = small_net()
+    batch = Batch.of(seen.numpy(), np.zeros(len(seen), dtype=np.int64))
+    with pytest.raises(ModelError, match=r"followed back to the input.*Through.*BPDA.*'access' to 'scores'"):
+        run(FGSM(), TorchModel(integers(net, seen), SPACE, TASK), batch, ThreatModel(Additive("linf"), 0.1), seed="s")
+
+
+def test_int8_models_of_other_weights_have_other_digests() -> None:
+    net, seen = small_net()
+    other = copy.deepcopy(net)
+    # The same units in another order: equal structure, scales and offsets.
+    other[0].weight.data, other[0].bias.data = net[0].weight.data.flip(0), net[0].bias.data.flip(0)
+    other[2].weight.data = net[2].weight.data.flip(1)
+    one, two = integers(net, seen), integers(other, seen)
+    assert repr(one) == repr(two)
+    assert module_digest(one, None) == module_digest(copy.deepcopy(one), None) != module_digest(two, None)
 
 
 def test_answers_and_module_stay_as_they_were() -> None:

@@ -30,11 +30,15 @@ def module_digest(module: nn.Module, settings: Any) -> str:
     state = hashlib.sha256(digest([type(module).__qualname__, _ADDRESS.sub("", repr(module)), settings]).encode())
     held = {**dict(module.named_buffers()), **module.state_dict()}
     for key, value in sorted(held.items()):
-        if not isinstance(value, torch.Tensor):
-            continue
-        state.update(f"{key}{value.dtype}{tuple(value.shape)}".encode())
-        plain = value.detach().cpu().contiguous().reshape(-1)
-        state.update(plain.view(torch.uint8).numpy().tobytes() if plain.numel() else b"")
+        # Layers in int8 keep weights and biases packed together.
+        for each in value if isinstance(value, tuple) else (value,):
+            if not isinstance(each, torch.Tensor):
+                continue
+            state.update(f"{key}{each.dtype}{tuple(each.shape)}".encode())
+            whole = each.detach().cpu()
+            # Equal integers of other scales are other weights.
+            plain = (whole.dequantize() if whole.is_quantized else whole).contiguous().reshape(-1)
+            state.update(plain.view(torch.uint8).numpy().tobytes() if plain.numel() else b"")
     return state.hexdigest()
 
 

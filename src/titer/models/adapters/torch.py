@@ -104,7 +104,14 @@ class TorchModel(Model):
 
     def scores(self, inputs: Tensor) -> Tensor:
         if self.access == "gradients":
-            return self._asked(inputs)
+            answers = self._asked(inputs)
+            if inputs.requires_grad and torch.is_grad_enabled() and not answers.requires_grad:
+                raise ModelError(
+                    "answers that can be followed back to the input, for an attack with gradients",
+                    f"none from {self.name}: integer kernels, detach() or NumPy inside",
+                    "let 'titer.models.adapters.bpda.Through' pass them backwards (BPDA), or set 'access' to 'scores'",
+                )
+            return answers
         with torch.no_grad():
             answered = self._asked(inputs.detach())
             return answered if self.access == "scores" else self._labels(answered)

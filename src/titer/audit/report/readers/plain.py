@@ -41,6 +41,15 @@ def _sentence(writer: Writer, headline: Headline, called: Piece, within: tuple[P
     middle: dict[str, tuple[Piece, ...]] = {
         "classification": (" answers ", after, " of ", cases, " cases correctly instead of ", before, "."),
         "multilabel": (" tells sick from healthy less well on ", cases, " cases: ", after, " instead of ", before, "."),
+        "segmentation": (
+            " marks areas that agree with the true ones by ",
+            after,
+            " instead of ",
+            before,
+            " on ",
+            cases,
+            " cases.",
+        ),
         "regression": (" is typically wrong by ", after, " instead of ", before, " on ", cases, " cases."),
     }
     return (*start, *middle[cell.metrics.kind])
@@ -51,6 +60,7 @@ def _level(kind: str, value: Piece) -> tuple[Piece, ...]:
     words: dict[str, tuple[Piece, ...]] = {
         "classification": (value, " correct"),
         "multilabel": (value, " for telling sick from healthy"),
+        "segmentation": ("areas agree by ", value),
         "regression": ("typically wrong by ", value),
     }
     return words[kind]

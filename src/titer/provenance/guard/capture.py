@@ -1,0 +1,121 @@
+"""Capture: the fingerprint of one object, committed to in a signed record, with its opening kept in the index."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from titer.errors import GuardError
+from titer.provenance.fingerprint import Digest, Fingerprint, Limits, digest, fingerprint_of
+from titer.provenance.guard.chain import Chain
+from titer.provenance.guard.index import Index
+from titer.provenance.ledger.ledger import Appended
+from titer.provenance.ledger.record import Opening
+
+SUBJECT = "id.subject"
+"""Name of the digest of whom data is about, where the data itself does not say."""
+
+
+@dataclass(frozen=True)
+class Captured:
+    """What was done.
+
+    Arguments
+        leaf: the record's bytes in the ledger. appended: where they stand.
+        fingerprint: of the object. opening: to be kept beside the object, or in the index alone.
+    """
+
+    leaf: bytes
+    appended: Appended
+    fingerprint: Fingerprint
+    opening: Opening
+
+    @property
+    def leaf_hash(self) -> bytes:
+        """The leaf's hash."""
+        return self.appended.leaf_hash
+
+
+class Capture:
+    """A capture point, or a party that signs what it derives.
+
+    Arguments
+        chain: its key and the ledger. index: where openings are kept. limits: how much of an object is read.
+    """
+
+    def __init__(self, chain: Chain, index: Index, limits: Limits | None = None) -> None:
+        self.chain, self.index, self.limits = chain, index, limits or Limits()
+
+    def capture(
+        self,
+        source: Any,
+        kind: str | None = None,
+        *,
+        subject: str | None = None,
+        wait: Literal["published", "durable"] = "published",
+    ) -> Captured:
+        """Record one object at the place where it is born.
+
+        Arguments
+            source, kind: as in `fingerprint_of`.
+            subject: whom it is about, for data that does not say so itself, such as text and signals.
+            wait: whether to return once a checkpoint covers the record, or once it is durable.
+        """
+        return self._add("capture", source, kind, subject, (), {}, wait)
+
+    def derive(
+        self,
+        source: Any,
+        parents: Sequence[bytes],
+        *,
+        program: str,
+        parameters: str,
+        kind: str | None = None,
+        subject: str | None = None,
+        wait: Literal["published", "durable"] = "published",
+    ) -> Captured:
+        """Record an object that was made from others.
+
+        Arguments
+            source, kind, subject, wait: as in `capture`.
+            parents: leaf hashes of what it was made from.
+            program, parameters: digests (hexadecimal) of the program with its version, and of its parameters.
+        """
+        if not parents:
+            raise GuardError(
+                "leaf hashes of what was derived from", "none", "capture what has no parents", code="derive.parents"
+            )
+        ext: Mapping[str, str | int] = {"program": program, "parameters": parameters}
+        return self._add("derive", source, kind, subject, tuple(each.hex() for each in parents), ext, wait)
+
+    def _add(
+        self,
+        record: str,
+        source: Any,
+        kind: str | None,
+        subject: str | None,
+        refs: tuple[str, ...],
+        ext: Mapping[str, str | int],
+        wait: Literal["published", "durable"],
+    ) -> Captured:
+        made = fingerprint_of(source, kind, self.limits)
+        opening = Opening.of(((each.label, each.value) for each in digests_of(made, subject)), made.opening)
+        # The opening is kept first: one without a leaf is harmless, a leaf without its opening proves nothing.
+        leaf, done = self.chain.add(
+            record,
+            data=made.kind,
+            fp=opening.commitments(),
+            refs=refs,
+            ext=ext,
+            before=lambda leaf: self.index.put(leaf, opening),
+            wait=wait,
+        )
+        return Captured(leaf, done, made, opening)
+
+
+def digests_of(made: Fingerprint, subject: str | None) -> tuple[Digest, ...]:
+    """The digests to commit to or to look for, with that of the subject."""
+    if subject is None:
+        return made.digests
+    return (*made.digests, Digest(SUBJECT, 1, digest(SUBJECT, 1, [subject.encode()])))

@@ -1,0 +1,1 @@
+"""Detectors of suspicious inputs: one file each, called after the verdict, able only to make it more cautious."""

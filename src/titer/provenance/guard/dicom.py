@@ -1,0 +1,117 @@
+"""Images over DICOM: a storage server whose images are captured, or put through the guard."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from titer.errors import FingerprintError, ProvenanceError
+from titer.provenance.guard.capture import Capture, Captured
+from titer.provenance.guard.inprocess import Answer, Guarded
+
+_LOG = logging.getLogger(__name__)
+
+SUCCESS, NO_RESOURCES, NOT_UNDERSTOOD = 0x0000, 0xA700, 0xC000
+"""Answers to a sender (DICOM PS3.4, annex B.2.3)."""
+
+Accept = Callable[[bytes, str], int]
+"""Takes a received file and the sender's title; gives the answer."""
+
+
+class Receiver:
+    """A C-STORE server, on this machine alone by default; use it in a `with` statement.
+
+    Arguments
+        accept: called with each image once it is whole.
+        title: of this application. host, port: where to listen; port 0 takes a free one, see `port`.
+        associations: how many at once.
+    """
+
+    def __init__(
+        self, accept: Accept, *, title: str = "TITER", host: str = "127.0.0.1", port: int = 0, associations: int = 16
+    ) -> None:
+        from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts
+
+        self._accept = accept
+        self._address = (host, port)
+        self._entity = AE(ae_title=title)
+        self._entity.maximum_associations = associations
+        for context in AllStoragePresentationContexts:
+            self._entity.add_supported_context(str(context.abstract_syntax), ALL_TRANSFER_SYNTAXES)
+        self._server: Any = None
+
+    def __enter__(self) -> Receiver:
+        from pynetdicom import evt
+
+        handlers: list[Any] = [(evt.EVT_C_STORE, self._store)]
+        self._server = self._entity.start_server(self._address, block=False, evt_handlers=handlers)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._entity.shutdown()
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._server.server_address[1])
+
+    def _store(self, event: Any) -> int:
+        try:
+            # The file exactly as its bytes came, with the header of PS3.10 before them.
+            return self._accept(event.encoded_dataset(), str(event.assoc.requestor.ae_title))
+        except FingerprintError as error:
+            _LOG.warning("an image was refused: %s", error.code)
+            return NOT_UNDERSTOOD
+        except ProvenanceError as error:
+            # The sender keeps it and tries again.
+            _LOG.critical("an image could not be taken: %s", error.code)
+            return NO_RESOURCES
+        except Exception:
+            _LOG.exception("an image could not be taken")
+            return NO_RESOURCES
+
+
+def capturing(capture: Capture, told: Callable[[Captured], None]) -> Accept:
+    """Images are captured; `told` gets each record. The sender hears of success once a checkpoint covers it."""
+
+    def accept(raw: bytes, _: str) -> int:
+        told(capture.capture(raw, "dicom"))
+        return SUCCESS
+
+    return accept
+
+
+def guarding(guarded: Guarded, told: Callable[[Answer], None]) -> Accept:
+    """Images go through the guard; `told` gets each answer.
+
+    Success means that the image is in good hands, withheld or not: a refusal would only make the sender send it again.
+    """
+
+    def accept(raw: bytes, caller: str) -> int:
+        told(guarded(raw, "dicom", caller=caller))
+        return SUCCESS
+
+    return accept
+
+
+def send(raw: bytes, port: int, *, host: str = "127.0.0.1", title: str = "TITER", caller: str = "SENDER") -> int:
+    """Send one image; returns the receiver's answer, -1 where there was none."""
+    import io
+
+    from pydicom import dcmread
+    from pynetdicom import AE
+
+    dataset = dcmread(io.BytesIO(raw))
+    entity = AE(ae_title=caller)
+    entity.add_requested_context(dataset.SOPClassUID, dataset.file_meta.TransferSyntaxUID)
+    association = entity.associate(host, port, ae_title=title)
+    if not association.is_established:
+        return -1
+    try:
+        return int(association.send_c_store(dataset).get("Status", -1))
+    finally:
+        association.release()
