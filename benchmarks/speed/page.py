@@ -47,7 +47,8 @@ figures below are in [`benchmarks/speed.json`](../benchmarks/speed.json).
 - *passes* is the time beside the bare forward and backward passes that the algorithm needs, input gradients only,
   on the model as it was handed over. Below 1 the prepared form of the model pays (see `titer.models.prepare`), or
   fooled cases left.
-- Machine: {machine}.
+- Machine: {machine}. Other work ran beside these measurements; it hits all libraries of a round alike, but a ratio
+  may be off by a tenth.
 
 ## Figures
 

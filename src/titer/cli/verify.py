@@ -16,29 +16,38 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 @click.command()
 @click.argument("file", type=_FILE)
-@click.option("--receipt", type=_FILE, required=True, help="The receipt that the ledger gave.")
-@click.option("--policy", type=_FILE, required=True, help="Which logs and witnesses count (tlog-policy).")
+@click.option("--receipt", type=_FILE, help="The receipt that the ledger gave.")
+@click.option("--policy", type=_FILE, help="Which logs and witnesses count (tlog-policy).")
 @click.option("--opening", type=_FILE, help="The opening that was stored at capture.")
 @click.option("--revocation", "revocations", type=_FILE, multiple=True, help="Receipt of a record that revokes a key.")
 @click.option("--kind", help="Kind of data, where the first bytes do not tell it, such as text.")
+@click.option("--key", type=_FILE, help="For a report of Titer: the public key of its signer, instead of a receipt.")
 @click.option("--explain", is_flag=True, help="Say what it rests on: layers, signer, index, times, witnesses.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def verify(
     file: Path,
     *,
-    receipt: Path,
-    policy: Path,
+    receipt: Path | None,
+    policy: Path | None,
     opening: Path | None,
     revocations: tuple[Path, ...],
     kind: str | None,
+    key: Path | None,
     explain: bool,
     as_json: bool,
 ) -> int:
-    """Check, offline, that FILE is as it was when its receipt was made.
+    """Check, offline, that FILE is as it was when its receipt was made, or a report of Titer as it was signed.
 
     The exit code is 0 verified, 1 altered, 2 unknown, 3 cannot decide, 4 receipt or policy invalid.
     """
-    found = _found(file, receipt, policy, opening, revocations, kind)
+    if receipt is not None and policy is not None:
+        found = _found(file, receipt, policy, opening, revocations, kind)
+    elif not _is_report(file):
+        raise click.UsageError("FILE needs --receipt and --policy")
+    elif key is None:
+        raise click.UsageError("FILE is a report of Titer: it needs --key, the public key of its signer")
+    else:
+        found = _report(file, key)
     if as_json:
         told = {"outcome": found.outcome, "sentence": found.sentence, "layers": dict(found.layers)}
         click.echo(json.dumps({**told, "explain": list(found.lines)}, indent=2))
@@ -70,3 +79,33 @@ def _found(
         )
     except (FingerprintError, RecordError) as error:
         return Verification("undecided", f"Cannot decide: {error}.", (f"reason: {error.code}",))
+
+
+def _is_report(file: Path) -> bool:
+    """Whether a file is a report of Titer, by its content."""
+    with file.open("rb") as stream:
+        head = stream.read(5)
+    if head == b"%PDF-":
+        return True
+    if head[:1] != b"{":
+        return False
+    try:
+        return {"identity", "cells", "index", "summary"} <= set(json.loads(file.read_bytes()))
+    except (ValueError, RecursionError):
+        return False
+
+
+def _report(file: Path, key: Path) -> Verification:
+    from titer.audit.evidence.verify import verify_report
+    from titer.errors import ReportError
+    from titer.provenance.ledger.verify import Verification
+
+    try:
+        found = verify_report(file, key)
+    except ReportError as error:
+        return Verification("undecided", f"Cannot decide: {error}.")
+    word = {True: "unchanged", False: "changed", None: "not checked"}
+    lines = tuple(f"{word[item.holds]}: {item.name}. {item.sentence}" for item in found.items)
+    if found.holds:
+        return Verification("verified", "Verified: the report is as it was signed by this key.", lines)
+    return Verification("altered", f"Altered: not what was signed ({', '.join(found.failed)}).", lines)

@@ -218,3 +218,28 @@ def test_the_commands_sign_and_verify(tmp_path: Path) -> None:
     (tmp_path / "run" / "bom.json").write_text("{}", encoding="utf-8")
     assert ask("verify", run, "--key", f"{key}.pub") == 1
     assert ask(run) == 0  # without a subcommand the page is drawn again
+
+
+def test_titer_verify_finds_a_report_by_its_content(copied: Path, public: Path) -> None:
+    from click.testing import CliRunner
+
+    from titer.cli.verify import verify
+
+    def run(*words: str) -> tuple[int | str, str]:
+        done = CliRunner().invoke(verify, [*words, "--explain"], standalone_mode=False)
+        return done.return_value if done.exception is None else type(done.exception).__name__, done.output
+
+    report, key = str(copied / "report.json"), ("--key", str(public))
+    code, told = run(report, *key)
+    assert code == 0
+    assert told.startswith("Verified: the report")
+    assert run(report)[0] == "UsageError"
+    (copied / "other.json").write_text("{}")
+    (copied / "torn.json").write_text("{")
+    for name in ("other.json", "torn.json", STATEMENT):
+        assert run(str(copied / name), *key)[0] == "UsageError"
+    text = (copied / "report.json").read_bytes()
+    (copied / "report.json").write_bytes(text[:-2] + b" " + text[-2:])
+    assert run(report, *key)[0] == 1
+    (copied / STATEMENT).unlink()
+    assert run(report, *key)[0] == 3

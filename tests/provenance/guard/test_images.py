@@ -93,3 +93,20 @@ def test_polyglots_are_refused(hospital: Hospital, images: dict[str, bytes]) -> 
     raw = b"MZ" + images["CT_small.dcm"][2:]
     answer = hospital.guarded(Counting(), hospital.policy("block"), prepare=_pixels)(raw)
     assert (answer.verdict, answer.action) == ("error", "quarantine")
+
+
+def test_what_is_hidden_outside_the_stored_bits_is_altered(hospital: Hospital) -> None:
+    def narrow(dataset: Any) -> None:
+        dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 12, 11, 0
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+        dataset.PixelData = (dataset.pixel_array.astype(np.uint16) & 0x0FFF).tobytes()
+
+    def hide(dataset: Any) -> None:
+        dataset.PixelData = (dataset.pixel_array | 0x8000).astype(np.uint16).tobytes()
+
+    raw = _changed(_image("CT_small.dcm"), narrow)
+    hospital.point.capture(raw)
+    guarded = hospital.guarded(Counting(), hospital.policy("block"), prepare=_pixels)
+    assert guarded(raw).verdict == "verified"
+    answer = guarded(_changed(raw, hide))
+    assert (answer.verdict, answer.reasons) == ("altered", ("content.hb",))

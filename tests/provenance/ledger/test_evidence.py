@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from evidence_tools import CAPTURE, LOG, LOG_PQ, ORIGIN, POLICY, WITNESSES, Log, key, record_of, text_of
+
 from titer.errors import RecordError
 from titer.provenance.fingerprint.fingerprint import KINDS, Digest, Fingerprint
 from titer.provenance.ledger import record as records
@@ -47,7 +48,7 @@ def bits(raw: bytes) -> list[bytes]:
     return flipped
 
 
-# -- notes --------------------------------------------------------------------------------------------------------------
+# -- notes --
 
 
 def test_the_published_example_of_a_note_is_read_and_written_byte_for_byte() -> None:
@@ -76,7 +77,10 @@ def test_signatures_are_those_of_rfc_8032() -> None:
     signer = Signer("k", Ed25519PrivateKey.from_private_bytes(seed))
     assert signer.verifier.key.hex() == "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
     # Section 7.1, test 1: the empty message.
-    wanted = "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b"
+    wanted = (
+        "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e06522490155"
+        "5fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b"
+    )
     assert signer.sign("").value.hex() == wanted
     assert signer.verifier.verify("", bytes.fromhex(wanted)) == 0
 
@@ -112,9 +116,19 @@ def test_signatures_of_strangers_are_passed_over_and_more_can_be_added() -> None
 
 @pytest.mark.parametrize(
     "raw",
-    [b"", b"a\n", b"a\n\n", b"a\n\nb\n", b"a\n\n\xe2\x80\x94 k AAAA", b"\xff\n\n", "a\n\n— k AAAA\n".encode(),
-     "a\tb\n\n— k AAAAAAA=\n".encode(), "a\n\n— k AAAAAAB=\n".encode(), b"x" * (1 << 17) + b"\n\n"],
-)  # fmt: skip
+    [
+        b"",
+        b"a\n",
+        b"a\n\n",
+        b"a\n\nb\n",
+        b"a\n\n\xe2\x80\x94 k AAAA",
+        b"\xff\n\n",
+        "a\n\n— k AAAA\n".encode(),
+        "a\tb\n\n— k AAAAAAA=\n".encode(),
+        "a\n\n— k AAAAAAB=\n".encode(),
+        b"x" * (1 << 17) + b"\n\n",
+    ],
+)
 def test_what_is_no_note_is_refused(raw: bytes) -> None:
     with pytest.raises(RecordError):
         Note.parse(raw)
@@ -134,7 +148,7 @@ def test_a_key_has_a_name_and_the_length_of_its_kind() -> None:
             Verifier(name, kind, raw)
 
 
-# -- policies -----------------------------------------------------------------------------------------------------------
+# -- policies --
 
 
 def policy_of(*lines: str) -> Policy:
@@ -147,9 +161,15 @@ def policy_of(*lines: str) -> Policy:
 
 @pytest.mark.parametrize(
     ("lines", "needed"),
-    [(["quorum none"], 0), (["quorum w1"], 2), (["group g any w0 w1", "quorum g"], 1), (["group g all w0 w1 w2", "quorum g"], 3),
-     (["group g 2 w0 w1 w2", "quorum g"], 2), (["group a any w0 w1", "group b all a\tw2", "quorum b"], 3)],
-)  # fmt: skip
+    [
+        (["quorum none"], 0),
+        (["quorum w1"], 2),
+        (["group g any w0 w1", "quorum g"], 1),
+        (["group g all w0 w1 w2", "quorum g"], 3),
+        (["group g 2 w0 w1 w2", "quorum g"], 2),
+        (["group a any w0 w1", "group b all a\tw2", "quorum b"], 3),
+    ],
+)
 def test_a_quorum_is_met_by_as_many_witnesses_as_it_says(lines: list[str], needed: int) -> None:
     log = Log()
     log.add(data="text", fp={"tx.v1": FIRST})
@@ -159,12 +179,28 @@ def test_a_quorum_is_met_by_as_many_witnesses_as_it_says(lines: list[str], neede
 
 @pytest.mark.parametrize(
     "lines",
-    [[], ["quorum nobody"], ["quorum none", "quorum none"], ["group none any w0", "quorum w0"], ["group w0 any w1", "quorum w0"],
-     ["group g 3 w0 w1", "quorum g"], ["group g 0 w0", "quorum g"], ["group g some w0", "quorum g"], ["group g any", "quorum w0"],
-     ["group g any w0 w0", "quorum g"], ["group g any w0", "group h any w0", "quorum g"], ["group g any later", "quorum g"],
-     [f"log {LOG.verifier}", "quorum none"], [f"witness x {LOG.verifier}", "quorum none"], ["log key", "quorum none"],
-     ["log \x7fx", "quorum none"], ["log é", "quorum none"], ["quota none"], [f"witness x {WITNESSES[0].verifier}", "quorum none"]],
-)  # fmt: skip
+    [
+        [],
+        ["quorum nobody"],
+        ["quorum none", "quorum none"],
+        ["group none any w0", "quorum w0"],
+        ["group w0 any w1", "quorum w0"],
+        ["group g 3 w0 w1", "quorum g"],
+        ["group g 0 w0", "quorum g"],
+        ["group g some w0", "quorum g"],
+        ["group g any", "quorum w0"],
+        ["group g any w0 w0", "quorum g"],
+        ["group g any w0", "group h any w0", "quorum g"],
+        ["group g any later", "quorum g"],
+        [f"log {LOG.verifier}", "quorum none"],
+        [f"witness x {LOG.verifier}", "quorum none"],
+        ["log key", "quorum none"],
+        ["log \x7fx", "quorum none"],
+        ["log é", "quorum none"],
+        ["quota none"],
+        [f"witness x {WITNESSES[0].verifier}", "quorum none"],
+    ],
+)
 def test_lines_that_the_policy_document_does_not_allow_are_refused(lines: list[str]) -> None:
     with pytest.raises(RecordError) as caught:
         policy_of(*lines)
@@ -178,19 +214,37 @@ def test_a_note_of_another_log_is_refused() -> None:
             policy_of("quorum none").judge(Note(text, (signer.sign(text),)).format())
 
 
-# -- records ------------------------------------------------------------------------------------------------------------
+# -- records --
 
 HEX = "ab" * 32
 
 
 @pytest.mark.parametrize(
     "more",
-    [{"kind": "rumor"}, {"data": "film"}, {"data": "none"}, {"fp": {}}, {"fp": {"px": HEX}}, {"fp": {"px.v1": "AB" * 32}},
-     {"fp": {f"px.v{n}": HEX for n in range(1, 66)}}, {"nonce": "smith"}, {"counter": -1}, {"counter": 1}, {"counter": True},
-     {"claimed_time": 1.5}, {"claimed_time": 1 << 53}, {"refs": ("x",)}, {"ext": {"name": HEX}}, {"ext": {"program": 1}},
-     {"kind": "derive"}, {"kind": "derive", "refs": (HEX,)}, {"kind": "derive", "ext": {"program": HEX, "parameters": HEX}},
-     {"kind": "revoke", "data": "none", "fp": {}, "ext": {"key": HEX, "from": "1"}}, {"capture_key": "k"}],
-)  # fmt: skip
+    [
+        {"kind": "rumor"},
+        {"data": "film"},
+        {"data": "none"},
+        {"fp": {}},
+        {"fp": {"px": HEX}},
+        {"fp": {"px.v1": "AB" * 32}},
+        {"fp": {f"px.v{n}": HEX for n in range(1, 66)}},
+        {"nonce": "smith"},
+        {"counter": -1},
+        {"counter": 1},
+        {"counter": True},
+        {"claimed_time": 1.5},
+        {"claimed_time": 1 << 53},
+        {"refs": ("x",)},
+        {"ext": {"name": HEX}},
+        {"ext": {"program": 1}},
+        {"kind": "derive"},
+        {"kind": "derive", "refs": (HEX,)},
+        {"kind": "derive", "ext": {"program": HEX, "parameters": HEX}},
+        {"kind": "revoke", "data": "none", "fp": {}, "ext": {"key": HEX, "from": "1"}},
+        {"capture_key": "k"},
+    ],
+)
 def test_a_record_has_no_room_for_anything_else(more: dict[str, object]) -> None:
     good = {"kind": "capture", "data": "text", "fp": {"tx.v1": HEX}}
     record_of(**good)  # type: ignore[arg-type]
@@ -234,11 +288,20 @@ def test_a_leaf_has_one_spelling() -> None:
     told, line = leaf.split(b"\n", 1)
     raw = json.loads(told)
     wrong = [
-        told.replace(b'"v":1', b'"v":1,"v":1'), told.replace(b":0,", b": 0,"), b"[]", b"{}", b"[" * 100_000, b"{\xff",
-        json.dumps({**raw, "note": "x"}).encode(), json.dumps({**raw, "refs": {}}).encode(), json.dumps({**raw, "fp": 1}).encode(),
-        json.dumps({name: value for name, value in raw.items() if name != "kind"}).encode(), told.replace(b'"v":1', b'"v":2'),
-        json.dumps({name: value for name, value in raw.items() if name != "class"}).encode(), told.replace(b'"v":1', b'"v":true'),
-    ]  # fmt: skip
+        told.replace(b'"v":1', b'"v":1,"v":1'),
+        told.replace(b":0,", b": 0,"),
+        b"[]",
+        b"{}",
+        b"[" * 100_000,
+        b"{\xff",
+        json.dumps({**raw, "note": "x"}).encode(),
+        json.dumps({**raw, "refs": {}}).encode(),
+        json.dumps({**raw, "fp": 1}).encode(),
+        json.dumps({name: value for name, value in raw.items() if name != "kind"}).encode(),
+        told.replace(b'"v":1', b'"v":2'),
+        json.dumps({name: value for name, value in raw.items() if name != "class"}).encode(),
+        told.replace(b'"v":1', b'"v":true'),
+    ]
     leaves = [each + b"\n" + line for each in wrong]
     leaves += [told + b"\n" + line[:-1], told, told + b"\n\xff\n", told + b"\nAAAA\n", leaf + b"\n", leaf + b" " * 8192]
     for each in leaves:
@@ -275,17 +338,25 @@ def test_an_opening_comes_back_from_its_file_and_commits_under_fresh_salts() -> 
 
 @pytest.mark.parametrize(
     "raw",
-    [b"", b"[]", b"7", b'{"v":2,"salts":{},"digests":{},"material":{}}', b'{"v":1,"salts":{},"digests":{},"material":[]}',
-     b'{"v":1,"salts":{"tx.v1":""},"digests":{"tx.v1":""},"material":{}}', b'{"v":1,"salts":{"tx.v1":""},"digests":{},"material":{}}',
-     b'{"v":1,"salts":[],"digests":{},"material":{}}', b'{"v":1,"salts":{"tx.v1":1},"digests":{},"material":{}}'],
-)  # fmt: skip
+    [
+        b"",
+        b"[]",
+        b"7",
+        b'{"v":2,"salts":{},"digests":{},"material":{}}',
+        b'{"v":1,"salts":{},"digests":{},"material":[]}',
+        b'{"v":1,"salts":{"tx.v1":""},"digests":{"tx.v1":""},"material":{}}',
+        b'{"v":1,"salts":{"tx.v1":""},"digests":{},"material":{}}',
+        b'{"v":1,"salts":[],"digests":{},"material":{}}',
+        b'{"v":1,"salts":{"tx.v1":1},"digests":{},"material":{}}',
+    ],
+)
 def test_what_is_no_opening_is_refused(raw: bytes) -> None:
     with pytest.raises(RecordError) as caught:
         Opening.from_json(raw)
     assert caught.value.code == "opening.invalid"
 
 
-# -- receipts and verification ------------------------------------------------------------------------------------------
+# -- receipts and verification --
 
 
 def logged(*texts: str) -> tuple[Log, list[Opening]]:
@@ -367,8 +438,14 @@ def test_no_bit_of_a_receipt_may_change() -> None:
 def test_a_receipt_of_another_index_size_or_leaf_is_invalid() -> None:
     log, openings = logged("no fever", "fever", "cough")
     good = Receipt.parse(log.receipt(1))
-    for wrong in (replace(good, index=0), replace(good, index=3), replace(good, leaf=log.leaves[0]), replace(good, proof=()),
-                  replace(good, proof=good.proof[::-1]), replace(good, proof=(*good.proof, bytes(32)))):  # fmt: skip
+    for wrong in (
+        replace(good, index=0),
+        replace(good, index=3),
+        replace(good, leaf=log.leaves[0]),
+        replace(good, proof=()),
+        replace(good, proof=good.proof[::-1]),
+        replace(good, proof=(*good.proof, bytes(32))),
+    ):
         assert verify(text_of("fever"), openings[1], wrong.format(), POLICY).exit_code == 4
 
 
@@ -381,9 +458,16 @@ def test_a_record_that_was_signed_for_another_log_is_invalid() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [lambda raw: b"", lambda raw: raw.replace(b"extra", b"extro"), lambda raw: raw.replace(b"index", b"indes"), lambda raw: b"\xff" + raw,
-     lambda raw: raw.replace(b"@v1", b"@v2"), lambda raw: raw.replace(b"index 0", b"index 00"), lambda raw: raw + b" " * (1 << 18)],
-)  # fmt: skip
+    [
+        lambda raw: b"",
+        lambda raw: raw.replace(b"extra", b"extro"),
+        lambda raw: raw.replace(b"index", b"indes"),
+        lambda raw: b"\xff" + raw,
+        lambda raw: raw.replace(b"@v1", b"@v2"),
+        lambda raw: raw.replace(b"index 0", b"index 00"),
+        lambda raw: raw + b" " * (1 << 18),
+    ],
+)
 def test_what_is_no_receipt_is_refused(change: Callable[[bytes], bytes]) -> None:
     log, _ = logged("fever")
     with pytest.raises(RecordError):
@@ -399,12 +483,19 @@ def image(high_bits: int = 0, **layers: bytes) -> Fingerprint:
 
 @pytest.mark.parametrize(
     ("then", "now", "exit_code"),
-    [(image(px=b"a", cs=b"b"), image(px=b"a", cs=b"c"), 0), (image(px=b"a", cs=b"b"), image(px=b"a"), 0),
-     (image(px=b"a"), image(px=b"a", cs=b"c"), 0), (image(px=b"a", cs=b"b"), image(px=b"c", cs=b"b"), 3),
-     (image(px=b"a", cs=b"b"), image(px=b"c", cs=b"c"), 1), (image(px=b"a", hb=b"b"), image(px=b"a", hb=b"c"), 0),
-     (image(px=b"a", hb=b"b"), image(1, px=b"a", hb=b"c"), 1), (image(px=b"a", id_patient=b"b"), image(px=b"a"), 1),
-     (image(px=b"a"), image(px=b"a", id_patient=b"b"), 1), (image(px=b"a", rd=b"b"), image(px=b"a", rd=b"c"), 1)],
-)  # fmt: skip
+    [
+        (image(px=b"a", cs=b"b"), image(px=b"a", cs=b"c"), 0),
+        (image(px=b"a", cs=b"b"), image(px=b"a"), 0),
+        (image(px=b"a"), image(px=b"a", cs=b"c"), 0),
+        (image(px=b"a", cs=b"b"), image(px=b"c", cs=b"b"), 3),
+        (image(px=b"a", cs=b"b"), image(px=b"c", cs=b"c"), 1),
+        (image(px=b"a", hb=b"b"), image(px=b"a", hb=b"c"), 0),
+        (image(px=b"a", hb=b"b"), image(1, px=b"a", hb=b"c"), 1),
+        (image(px=b"a", id_patient=b"b"), image(px=b"a"), 1),
+        (image(px=b"a"), image(px=b"a", id_patient=b"b"), 1),
+        (image(px=b"a", rd=b"b"), image(px=b"a", rd=b"c"), 1),
+    ],
+)
 def test_only_the_carriage_of_the_same_content_may_differ(then: Fingerprint, now: Fingerprint, exit_code: int) -> None:
     log = Log()
     opening = log.capture(then)
@@ -440,7 +531,7 @@ def test_derived_data_say_so_and_times_beyond_the_calendar_are_told_in_seconds()
     assert any("claimed 9007199254740991 s" in line for line in found.lines)
 
 
-# -- command ------------------------------------------------------------------------------------------------------------
+# -- command --
 
 
 def test_the_command_says_it_in_one_sentence_and_in_its_exit_code(tmp_path: Path) -> None:

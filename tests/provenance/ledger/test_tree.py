@@ -16,8 +16,10 @@ from titer.provenance.ledger.merkle import Frontier, leaf_hash
 from titer.provenance.ledger.recompute import Rebuild
 
 # Leaves and roots of the trees of sizes 0 to 8 in the tests of Certificate Transparency's reference implementation.
-LEAVES = [bytes.fromhex(each) for each in ("", "00", "10", "2021", "3031", "40414243", "5051525354555657",
-                                           "606162636465666768696a6b6c6d6e6f")]  # fmt: skip
+LEAVES = [
+    bytes.fromhex(each)
+    for each in ("", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f")
+]
 ROOTS = [
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
     "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
@@ -120,9 +122,13 @@ def test_proofs_end_where_the_tree_ends() -> None:
                 merkle.verify_consistency(old, new, ROOT_AT[old], ROOT_AT[new], proof)
             assert caught.value.code == "proof.length"
     for old, new, was, now, proof in (
-        (5, 4, ROOT_AT[5], ROOT_AT[4], []), (-1, 4, ROOT_AT[0], ROOT_AT[4], []), (4, 4, ROOT_AT[4], ROOT_AT[4], long),
-        (4, 4, ROOT_AT[3], ROOT_AT[4], []), (0, 4, ROOT_AT[1], ROOT_AT[4], []), (0, 4, b"", ROOT_AT[4], []),
-    ):  # fmt: skip
+        (5, 4, ROOT_AT[5], ROOT_AT[4], []),
+        (-1, 4, ROOT_AT[0], ROOT_AT[4], []),
+        (4, 4, ROOT_AT[4], ROOT_AT[4], long),
+        (4, 4, ROOT_AT[3], ROOT_AT[4], []),
+        (0, 4, ROOT_AT[1], ROOT_AT[4], []),
+        (0, 4, b"", ROOT_AT[4], []),
+    ):
         with pytest.raises(RecordError):
             merkle.verify_consistency(old, new, was, now, proof)
     for ask in (
@@ -183,9 +189,21 @@ def test_checkpoints_have_one_spelling() -> None:
     told = Checkpoint("a.example/b", 7, hashlib.sha256(b"").digest(), ("more",))
     text = told.text()
     assert Checkpoint.parse(text) == told
-    for wrong in ("", "a\n1\n", text[:-1], text.replace("\n7\n", "\n07\n"), text.replace("\n7\n", "\n-7\n"), text.replace("=", ""),
-                  text.replace("47DE", "47D "), text + "\n", "\n" + text[12:], text.replace("U=", "V="), f"a\n{1 << 63}\nAA==\n",
-                  "a\n1\nAA==\n", "a\n1\nÄ\n"):  # fmt: skip
+    for wrong in (
+        "",
+        "a\n1\n",
+        text[:-1],
+        text.replace("\n7\n", "\n07\n"),
+        text.replace("\n7\n", "\n-7\n"),
+        text.replace("=", ""),
+        text.replace("47DE", "47D "),
+        text + "\n",
+        "\n" + text[12:],
+        text.replace("U=", "V="),
+        f"a\n{1 << 63}\nAA==\n",
+        "a\n1\nAA==\n",
+        "a\n1\nÄ\n",
+    ):
         with pytest.raises(RecordError):
             Checkpoint.parse(wrong)
     for size in (-1, LARGEST + 1):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -86,7 +86,7 @@ class Capture:
             raise GuardError(
                 "leaf hashes of what was derived from", "none", "capture what has no parents", code="derive.parents"
             )
-        ext = {"program": program, "parameters": parameters}
+        ext: Mapping[str, str | int] = {"program": program, "parameters": parameters}
         return self._add("derive", source, kind, subject, tuple(each.hex() for each in parents), ext, wait)
 
     def _add(
@@ -96,7 +96,7 @@ class Capture:
         kind: str | None,
         subject: str | None,
         refs: tuple[str, ...],
-        ext: dict[str, str | int],
+        ext: Mapping[str, str | int],
         wait: Literal["published", "durable"],
     ) -> Captured:
         made = fingerprint_of(source, kind, self.limits)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,15 +21,14 @@ from titer.provenance.guard.view import Doubt, Head, View, head_of
 from titer.provenance.ledger.merkle import leaf_hash
 from titer.provenance.ledger.receipt import Receipt
 from titer.provenance.ledger.record import Record, origin_of, parse
+from titer.provenance.ledger.verify import compare
 
 _LOG = logging.getLogger(__name__)
-
-INFORMATIVE = frozenset({"fl", "hb"})
-"""Digests that explain, and may differ where content is the same."""
 
 PLACES = ("px", "cs", "sg", "vx", "tx", "fv", "cl", "tr", "id.instance", "id.record")
 """Digests by which a record is looked for: content itself, or the number of one object."""
 
+_CHANGED = ("differs", "removed", "added")
 _DEPTH = 16
 _TRIED = 16
 
@@ -59,6 +58,7 @@ class _Match:
     """One record beside the object: what differs."""
 
     known: Known
+    record: Record
     content: tuple[str, ...]
     identity: tuple[str, ...]
     versions: bool
@@ -143,7 +143,7 @@ class Decider:
         return found
 
     def _find(self, made: Fingerprint, subject: str | None, head: Head, expected: bytes | None) -> Decision:
-        now = {each.label: each.value for each in digests_of(made, subject)}
+        now = replace(made, digests=tuple(sorted(digests_of(made, subject), key=lambda each: each.name)))
         matches = sorted(
             (self._match(known, now) for known in self._candidates(now, expected)), key=lambda match: match.rank
         )
@@ -153,35 +153,31 @@ class Decider:
         tried = [self._weigh(match, made, head) for match in best]
         return next((each for each in tried if each.verdict in SOUND), tried[0])
 
-    def _candidates(self, now: Mapping[str, bytes], expected: bytes | None) -> Iterable[Known]:
+    def _candidates(self, now: Fingerprint, expected: bytes | None) -> Iterable[Known]:
         if expected is not None:
             known = self.index.get(expected)
             found = [] if known is None else [known]
         else:
-            labels = [label for label in now if _name(label) in PLACES]
-            found = [known for label in labels for known in self.index.find(label, now[label])]
+            places = [each for each in now.digests if each.name in PLACES]
+            found = [known for each in places for known in self.index.find(each.label, each.value)]
         return {known.leaf_hash: known for known in found if known.opening is not None}.values()
 
-    def _match(self, known: Known, now: Mapping[str, bytes]) -> _Match:
+    def _match(self, known: Known, now: Fingerprint) -> _Match:
         assert known.opening is not None
-        then = known.opening.digests
-        lossless = any(_name(label) == "hb" for label in then)
-        wanted = {label for label in {*then, *now} if self._counts(_name(label), lossless)}
-        differs = sorted(label for label in wanted if then.get(label) != now.get(label))
-        names = {_name(label) for label in then} & {_name(label) for label in now}
-        versions = any(_name(label) in names and (label in then) != (label in now) for label in differs)
-        identity = tuple(label for label in differs if label.startswith("id."))
-        return _Match(known, tuple(label for label in differs if label not in identity), identity, versions)
-
-    def _counts(self, name: str, lossless: bool) -> bool:
-        """Whether a digest has to agree: of an image, the codestream where it was captured lossy, else the pixels."""
-        if name.startswith("id."):
-            return self.policy.identity is None or name in self.policy.identity
-        return name not in INFORMATIVE and name != ("cs" if lossless else "px")
+        record = parse(known.leaf)
+        states = compare(now, known.opening, record)
+        content = tuple(label for label, state in states.items() if state in _CHANGED and not label.startswith("id."))
+        versions = any(state == "version" and not label.startswith("id.") for label, state in states.items())
+        asked = self.policy.identity
+        identity = tuple(
+            label
+            for label, state in states.items()
+            if label.startswith("id.") and state != "same" and (asked is None or _name(label) in asked)
+        )
+        return _Match(known, record, content, identity, versions)
 
     def _weigh(self, match: _Match, made: Fingerprint, head: Head) -> Decision:
-        record = parse(match.known.leaf)
-        opening = match.known.opening
+        record, opening = match.record, match.known.opening
         assert opening is not None
         told = Decision("verified", (), "It is what was captured.", match.known.leaf_hash)
         if opening.commitments() != dict(record.fp) or record.data != made.kind:

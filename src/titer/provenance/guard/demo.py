@@ -51,7 +51,8 @@ class Classifier:
     def weights(self, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
         """Its weights, and the slope of its score."""
         size = int(np.prod(shape))
-        return (np.cos(np.arange(size) * 0.7) * 30 / size).reshape(shape)
+        waves: np.ndarray[Any, Any] = np.cos(np.arange(size) * 0.7) * 30 / size
+        return waves.reshape(shape)
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ def pixels(raw: bytes) -> np.ndarray[Any, Any]:
     from pydicom import dcmread
 
     values = np.asarray(dcmread(io.BytesIO(raw)).pixel_array, dtype=float)
-    return (values - values.min()) / max(float(np.ptp(values)), 1.0)
+    scaled: np.ndarray[Any, Any] = (values - values.min()) / max(float(np.ptp(values)), 1.0)
+    return scaled
 
 
 def perturb(raw: bytes, model: Classifier) -> bytes:

@@ -45,7 +45,7 @@ class Receiver:
     def __enter__(self) -> Receiver:
         from pynetdicom import evt
 
-        handlers = [(evt.EVT_C_STORE, self._store)]
+        handlers: list[Any] = [(evt.EVT_C_STORE, self._store)]
         self._server = self._entity.start_server(self._address, block=False, evt_handlers=handlers)
         return self
 

@@ -165,11 +165,11 @@ class Index:
     def _tag(self, label: str, digest: bytes) -> bytes:
         return lookup_tag(self._secret, label, digest)
 
-    def _row(self, connection: sa.Connection, name: bytes) -> sa.Row[Any] | None:
+    def _row(self, connection: sa.Connection, name: bytes) -> Any:
         return connection.execute(sa.select(_OPENINGS).where(_OPENINGS.c.leaf_hash == name)).first()
 
 
-def _known(row: sa.Row[Any]) -> Known:
+def _known(row: Any) -> Known:
     try:
         opening = None if row[2] is None else Opening.from_json(bytes(row[2]))
     except RecordError as error:
