@@ -17,6 +17,7 @@ from provenance_tools import ORIGIN, capture_key, make_signed, mark_of, signed_b
 from titer.cli.main import cli
 from titer.errors import LedgerError, LedgerRolledBack, RecordError
 from titer.provenance.ledger import batch, record, settings
+from titer.provenance.ledger.ledger import Admitted
 from titer.provenance.ledger.note import COSIGNATURE, Note, Signer
 from titer.provenance.ledger.policy import Policy
 from titer.provenance.ledger.receipt import Receipt
@@ -301,3 +302,18 @@ def test_a_ledger_over_postgresql_is_named_in_its_settings(folder: Path, mark: s
     store = Store.open(url)
     assert store.size() == 1
     store.close()
+
+
+def test_forms_are_checked_in_other_processes_where_there_are_many(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from titer.provenance.ledger import fsck
+
+    monkeypatch.setattr(fsck, "_MANY", 1)
+    monkeypatch.setattr(fsck, "_SLICE", 7)
+    with make_signed(folder) as ledger:
+        ledger.append_many([signed_leaf("a", n) for n in range(20)])
+        ledger.append_admitted([b"no record at all"], [Admitted("b", 0)])
+    found = settings.examine(folder)
+    assert [fault.what[:28] for fault in found.faults] == ["entry 20 is no valid record:"]
+    assert settings.examine(folder, formats=False).faults == []

@@ -31,11 +31,10 @@ class Examiner:
 
     Arguments
         store, site: what is looked at.
-        admit: a leaf's capture key and counter, or RecordError; None to leave formats out.
     """
 
-    def __init__(self, store: Store, site: Site, admit: Callable[[bytes], tuple[str, int]] | None = None) -> None:
-        self.store, self.site, self.admit = store, site, admit
+    def __init__(self, store: Store, site: Site) -> None:
+        self.store, self.site = store, site
         self.database = store.file.name if store.file else "database"
 
     def bundle(self, number: int, size: int) -> list[bytes]:
@@ -59,16 +58,20 @@ class Examiner:
             else:
                 words = f"entry {entry.index} has another hash than its leaf"
                 faults.append(Fault(self.database, self.offset(entry.leaf_hash, 0), words))
-        if self.admit is not None:
-            try:
-                told = self.admit(leaf)
-            except RecordError as error:
-                faults.append(Fault(self.database, None, f"entry {entry.index} is no valid record: {error}"))
-            else:
-                if tuple(told) != (entry.capture_key, entry.counter):
-                    words = f"entry {entry.index} stands under another capture key or counter"
-                    faults.append(Fault(self.database, self.offset(leaf, 0), words))
         return faults, leaf
+
+    def form(self, entry: Entry, admit: Callable[[bytes], tuple[str, int]]) -> list[Fault]:
+        """The fault of a row whose leaf is no valid record, or stands under another key or counter than it says."""
+        try:
+            told = admit(entry.leaf)
+        except RecordError as error:
+            return [
+                Fault(self.database, self.offset(entry.leaf, 0), f"entry {entry.index} is no valid record: {error}")
+            ]
+        if tuple(told) == (entry.capture_key, entry.counter):
+            return []
+        words = f"entry {entry.index} stands under another capture key or counter"
+        return [Fault(self.database, self.offset(entry.leaf, 0), words)]
 
     def file(self, path: str, right: bytes) -> Iterator[Fault]:
         """The fault of a file that is not what it should be."""

@@ -6,8 +6,14 @@ taken for right, so that one flipped bit is one fault and not a hundred.
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 
 from titer.errors import LedgerError, ProvenanceError
 from titer.provenance.ledger import merkle
@@ -20,6 +26,7 @@ from titer.provenance.ledger.recompute import WIDTH, Rebuild
 from titer.provenance.ledger.store import Published, Store
 
 _MOST = 1000
+_MANY, _SLICE = 50_000, 8192
 
 
 @dataclass
@@ -50,7 +57,8 @@ class Fsck:
     Arguments
         store, site, mark: what is checked.
         check: a note to its checkpoint, or RecordError.
-        admit: a leaf's capture key and counter, or RecordError; None to leave formats out.
+        admit: a leaf's capture key and counter, or RecordError; None to leave formats out. Processes get it, so it must
+            be one that can be pickled.
     """
 
     def __init__(
@@ -62,7 +70,8 @@ class Fsck:
         admit: Callable[[bytes], tuple[str, int]] | None,
     ) -> None:
         self.store, self.site, self.mark, self.check = store, site, mark, check
-        self.look = Examiner(store, site, admit)
+        self.admit = admit
+        self.look = Examiner(store, site)
         self.found = Findings("")
         self._wrong: dict[str, bytes] = {}
 
@@ -78,7 +87,10 @@ class Fsck:
             found.add(self.look.database, self.look.page(line), line)
         try:
             published = self._published()
-            tree = self._entries(published)
+            with self._forms() as forms:
+                tree = self._entries(published)
+                for faults in forms:
+                    found.extend(faults)
         except LedgerError as error:
             found.add(self.look.database, self.look.page(error.got), error.got)
             return found
@@ -87,6 +99,23 @@ class Fsck:
         if repair and all(fault.file.startswith("public/") for fault in found.faults):
             self._mend()
         return found
+
+    @contextmanager
+    def _forms(self) -> Iterator[Iterator[list[Fault]]]:
+        """The faults of records' forms, looked for in other processes while the tree is built in this one."""
+        size = self.store.size()
+        if self.admit is None:
+            yield iter(())
+        elif size < _MANY:
+            yield iter([[f for entry in self.store.entries(0, size) for f in self.look.form(entry, self.admit)]])
+        else:
+            url = self.store.url.render_as_string(hide_password=False)
+            starts = range(0, size, _SLICE)
+            context = multiprocessing.get_context("spawn")
+            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            with ProcessPoolExecutor(cores, mp_context=context) as pool:
+                work = partial(_forms_of, url, self.site.public.parent, self.admit)
+                yield pool.map(work, starts, [min(size, start + _SLICE) for start in starts])
 
     def _entries(self, published: Published | None) -> Rebuild:
         found = self.found
@@ -228,6 +257,15 @@ class Fsck:
             mended.add("public/checkpoint")
         found.mended = [fault for fault in found.faults if fault.file in mended]
         found.faults = [fault for fault in found.faults if fault.file not in mended]
+
+
+def _forms_of(url: str, folder: Path, admit: Callable[[bytes], tuple[str, int]], start: int, stop: int) -> list[Fault]:
+    store = Store.open(url)
+    try:
+        look = Examiner(store, Site(folder, threads=1))
+        return [fault for entry in store.entries(start, stop) for fault in look.form(entry, admit)]
+    finally:
+        store.close()
 
 
 def _ends(bundle: bytes) -> list[int]:
