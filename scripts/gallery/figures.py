@@ -45,6 +45,7 @@ from titer.threats.changes.gamma import Gamma
 from titer.threats.changes.lowpass import LowPass
 from titer.threats.changes.patch import Patch
 from titer.threats.changes.together import Part, Together
+from titer.threats.goal import Goal
 from titer.threats.threat import ThreatModel
 
 
@@ -89,7 +90,7 @@ _FILMS = (
     ),
     Figure(
         "film-strong", "Several attackers, one after the other",
-        Strong(steps=30, queries=500), _at(Additive("linf"), 1 / 255, "1/255"),
+        Strong(steps=30, queries=500), _at(Additive("linf"), 2 / 255, "2/255"),
         "An ensemble: each member tries what the ones before it could not do. Report this one, not a single attack.",
     ),
     Figure(
@@ -124,7 +125,7 @@ _FILMS = (
     ),
     Figure(
         "film-universal", "One pattern for every film",
-        Universal(epochs=8), _at(Additive("linf"), 8 / 255, "8/255"),
+        Universal(epochs=8), _at(Additive("linf"), 4 / 255, "4/255", goal=Goal("lower")),
         "Learned from other children's films and laid over this one, which it never saw. A tampered archive or viewer "
         "could add it to every picture without asking the model anything.",
     ),
