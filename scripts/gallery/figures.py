@@ -161,17 +161,17 @@ _FILMS = (
     ),
     Figure(
         "film-bias-field", "Uneven brightness",
-        PGD(), _at(BiasField(), 40.0),
+        PGD(), _at(BiasField(), 15.0),
         "A slow drift of brightness across the film: heel effect and scatter in X-rays, receive coils in MRI.",
     ),
     Figure(
         "film-blur", "Out of focus",
-        Grid(), _at(Blur(), 3.0),
+        Grid(), _at(Blur(), 2.0),
         "Movement or a large focal spot. Detail is lost evenly; nothing is drawn in.",
     ),
     Figure(
         "film-lowpass", "A smooth veil",
-        PGD(), _at(LowPass(), 6 / 255, "6/255"),
+        PGD(), _at(LowPass(), 10 / 255, "10/255"),
         "As the first figure, but what is added must be smooth, as scatter is.",
     ),
     Figure(
@@ -181,13 +181,13 @@ _FILMS = (
     ),
     Figure(
         "film-square", "Black box: scores only",
-        Square(), _at(Additive("linf"), 4 / 255, "4/255", **_SCORES),
+        Square(), _at(Additive("linf"), 6 / 255, "6/255", **_SCORES),
         "Sees no weights and no gradients, only the scores that an endpoint gives. Tries squares at random and keeps "
         "what helps.",
     ),
     Figure(
         "film-nes", "Black box: a gradient by asking",
-        NES(queries=2000), _at(Additive("linf"), 4 / 255, "4/255", **_SCORES),
+        NES(queries=2000), _at(Additive("linf"), 6 / 255, "6/255", **_SCORES),
         "Estimates the gradient from pairs of questions, and walks along it.",
     ),
     Figure(
