@@ -67,6 +67,8 @@ def cost_words(change: Change, space: Space, cost: float) -> str:
         return f"{cost:.0f} of {space.size:,} {value}s"
     if norm:
         how = "root of summed squares" if norm == "l2" else "sum"
+        if space.kind == "image":
+            return f"{_number(cost)} on the grey scale of 0 to 1, over all pixels ({how})"
         return f"{sized(space, cost)} over all {value}s ({how})"
     if change.name == "patch":
         side = cost * min(space.shape[1:])

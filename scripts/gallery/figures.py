@@ -197,13 +197,13 @@ _FILMS = (
     ),
     Figure(
         "film-hopskipjump", "Black box: decisions only",
-        HopSkipJump(queries=2000), _at(Additive("l2"), 25.0, **_LABELS),
+        HopSkipJump(queries=2000, closest=True), _at(Additive("l2"), 25.0, **_LABELS),
         "Sees nothing but the answer. Starts from a picture that is taken for the other class, and walks back along the "
         "border towards the film.",
     ),
     Figure(
         "film-boundary", "Black box: along the border",
-        Boundary(queries=2000), _at(Additive("l2"), 40.0, **_LABELS),
+        Boundary(queries=2000, closest=True), _at(Additive("l2"), 40.0, **_LABELS),
         "The older way to do the same; it needs more questions to come as near.",
     ),
     Figure(
@@ -269,7 +269,7 @@ _EEGS = (
     ),
     Figure(
         "eeg-hopskipjump", "Black box: decisions only",
-        HopSkipJump(queries=2000), _at(Additive("l2"), 4000.0, **_LABELS),
+        HopSkipJump(queries=2000, closest=True), _at(Additive("l2"), 4000.0, **_LABELS),
         "Sees nothing but the answer, and asks many times.",
     ),
     Figure(
