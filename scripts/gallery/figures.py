@@ -241,7 +241,7 @@ _ECGS = (
     ),
     Figure(
         "ecg-transfer", "By way of another model",
-        lambda surrogate: Transfer((surrogate,)), _at(Additive("linf"), 0.15, **_LABELS),
+        lambda surrogate: Transfer((surrogate,)), _at(Additive("linf"), 0.25, **_LABELS),
         "The attacker trains a network of their own, attacks that, and hands the strip to this one unseen: not a single "
         "question is asked.",
     ),
