@@ -55,7 +55,7 @@ def _pictured(subject: Subject, outcome: Outcome, clean: Array, changed: Array) 
     reach = 100 / 255
     if clean.ndim == 3:
         marks = [subject.model.task.decide(each)[0] for each in (outcome.clean_scores, outcome.scores)]
-        planes, high, reach = _planes(clean, changed, *marks), 130.0, 50.0
+        planes, high, reach = _planes(clean, changed, *marks), 140.0, 50.0
     factor = magnified(float(np.abs(changed - clean).max()), reach)
     end = sized(space, reach / factor).replace(" grey levels", "").replace(" of white matter", "")
     return film(planes, low=low, high=high, factor=factor, reach=reach, ends=(f"-{end}", f"+{end}")), factor

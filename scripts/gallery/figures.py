@@ -303,12 +303,12 @@ _MRIS = (
     ),
     Figure(
         "mri-bias-field", "Coil drift",
-        PGD(steps=10, restarts=1), _at(BiasField(), 40.0),
+        PGD(steps=10, restarts=1), _at(BiasField(), 25.0),
         "The receive field of the coils, in three dimensions. Contrast within any small region stays what it is.",
     ),
     Figure(
         "mri-blur", "Out of focus",
-        Grid(points=8), _at(Blur(), 2.0),
+        Grid(points=8, mildest=True), _at(Blur(), 2.0),
         "Movement or a coarser reconstruction, the same in all directions.",
     ),
     Figure(
