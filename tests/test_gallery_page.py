@@ -26,7 +26,13 @@ from gallery.subjects import SUBJECTS, Subject  # noqa: E402
 
 TEXT = PAGE.read_text()
 SHOWN = re.findall(r"!\[([^\]]*)\]\((images/gallery/[a-z0-9-]+\.(?:png|svg))\)", TEXT)
-CREDITS = {"film": "CC BY 4.0", "ecg": "ODC Attribution", "eeg": "Andrzejak", "twin": "simulated", "mri": "CC BY-SA 3.0"}
+CREDITS = {
+    "film": "CC BY 4.0",
+    "ecg": "ODC Attribution",
+    "eeg": "Andrzejak",
+    "twin": "simulated",
+    "mri": "CC BY-SA 3.0",
+}
 
 
 def names(registry: object) -> list[str]:

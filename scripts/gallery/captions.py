@@ -47,8 +47,8 @@ def facts(
         "attack": attack.name,
         "change": change.name,
         "threat": figure.threat.sentence(space, subject.model.task),
-        "alt": f"{_ORDER[space.kind]}: {subject.what} as recorded, as {attack.name} changed it within {change.name}, and "
-        f"the difference, {magnified}. The model says {before} before and {after} after.",
+        "alt": f"{_ORDER[space.kind]}: {subject.what} as recorded, as {attack.name} changed it within {change.name}, "
+        f"and the difference, {magnified}. The model says {before} before and {after} after.",
     }
 
 

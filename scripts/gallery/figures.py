@@ -198,8 +198,8 @@ _FILMS = (
     Figure(
         "film-hopskipjump", "Black box: decisions only",
         HopSkipJump(queries=2000, closest=True), _at(Additive("l2"), 25.0, **_LABELS),
-        "Sees nothing but the answer. Starts from a picture that is taken for the other class, and walks back along the "
-        "border towards the film.",
+        "Sees nothing but the answer. Starts from a picture that is taken for the other class, and walks back along "
+        "the border towards the film.",
     ),
     Figure(
         "film-boundary", "Black box: along the border",
@@ -226,8 +226,8 @@ _ECGS = (
     Figure(
         "ecg-lowpass", "Smooth, without the saw teeth",
         PGD(), _at(LowPass(), 0.15),
-        "The same attack, but what is added is smoothed (smooth adversarial perturbations), so that a cardiologist sees no "
-        "square steps.",
+        "The same attack, but what is added is smoothed (smooth adversarial perturbations), so that a cardiologist "
+        "sees no square steps.",
     ),
     Figure(
         "ecg-band", "Within the recorder's band",
@@ -242,8 +242,8 @@ _ECGS = (
     Figure(
         "ecg-transfer", "By way of another model",
         lambda surrogate: Transfer((surrogate,)), _at(Additive("linf"), 0.25, **_LABELS),
-        "The attacker trains a network of their own, attacks that, and hands the strip to this one unseen: not a single "
-        "question is asked.",
+        "The attacker trains a network of their own, attacks that, and hands the strip to this one unseen: not a "
+        "single question is asked.",
     ),
     Figure(
         "ecg-square", "Black box: scores only",

@@ -15,15 +15,17 @@ _HEADS = {
     "twin": "EEG of several electrodes (simulated)",
     "mri": "MRI volume",
 }
+_SHORT = {"film": "X-ray", "ecg": "ECG", "eeg": "EEG", "twin": "simulated EEG", "mri": "MRI"}
 _OPENING = f"""# What attacks and changes look like
 
-Each figure shows one case as it was recorded, as it was changed, and the signed difference, magnified as its heading says:
-orange is brighter, blue darker; in strips, up is up. Below it stand the model's answer before and after, the price in
-clinical units, the threat in one sentence, and what it took. Where a case withstood an attack, the next of a few was
-tried, and the caption says so; a control shows the first case whatever comes of it.
+Each figure shows one case as it was recorded, as it was changed, and the signed difference, magnified as its heading
+says: orange is brighter, blue darker; in strips, up is up. Below it stand the model's answer before and after, the
+price in clinical units, the threat in one sentence, and what it took. Where a case withstood an attack, the next of a
+few was tried, and the caption says so; a control shows the first case whatever comes of it.
 
-The models are small and were trained for these figures alone, in about a minute at most. So the figures say what a change
-*looks* like, not how robust a product is: for that, audit it. Percentages are what the model gives as its probability.
+The models are small and were trained for these figures alone, in about a minute at most. So the figures say what a
+change *looks* like, not how robust a product is: for that, audit it. Percentages are what the model gives as its
+probability.
 
 `make gallery` draws everything anew (`TITER_DATA` names the folder of the data, see `docs/data.md`), with the seed
 "{SEED}". Which attack and change to choose: `docs/choosing.md`.
@@ -32,9 +34,9 @@ _ABSENT = """## What is not shown, and why
 
 | not shown | why |
 |---|---|
-| `substitution`, `embedding` | they change notes, no pictures or signals; the gallery of a report shows replaced words one by one |
+| `substitution`, `embedding` | they change notes; the gallery of a report shows replaced words one by one |
 | `clinical_table`, `tree_exact` | the one changes rows of tables, the other searches them |
-| `dropped_lead` and `channels` on a real recording | those that may be shown have one channel; hence the simulated EEG |
+| `dropped_lead`, `channels` on a real recording | those that may be shown have one channel; hence the simulated EEG |
 | computed tomography, in HU | no scan with labels may be shown; a limit in HU is written as one in mV is |
 """
 _SOURCES = """## Where the data come from, and under which licence figures stand
@@ -102,7 +104,7 @@ def _contents(facts: Mapping[str, Mapping[str, Any]]) -> str:
     for figure in FIGURES:
         fact, variant = facts[figure.file], settings_of(figure.threat.change)
         change = f"`{fact['change']}`{f' ({variant})' if variant else ''}"
-        shown.setdefault(change, []).append(f"[`{fact['attack']}`](#{figure.file}) on {_HEADS[figure.subject]}")
+        shown.setdefault(change, []).append(f"[`{fact['attack']}`](#{figure.file}) ({_SHORT[figure.subject]})")
     lines = [f"| {change} | {', '.join(links)} |" for change, links in shown.items()]
     return "\n".join(["| change | shown under |", "|---|---|", *lines, ""])
 

@@ -88,7 +88,8 @@ def columns(clean: Array, changed: Array, space: Space) -> tuple[str, int]:
         parts.append(
             f'<path class="bar" d="M{start + 4:.1f} {foot:.1f}v{step * down:.1f}'
             f'M{start + wide - 0.5 * across:.1f} {foot + 6:.1f}h{0.5 * across:.1f}"/>'
-            f'<text x="{start + 10:.1f}" y="{foot + step * down / 2 + 5:.1f}">{step / times:.3g} {escape(space.unit)}</text>'
+            f'<text x="{start + 10:.1f}" y="{foot + step * down / 2 + 5:.1f}">{step / times:.3g} '
+            f"{escape(space.unit)}</text>"
             f'<text x="{start + wide:.1f}" y="{foot + 20:.1f}" text-anchor="end">0.5 s</text>'
         )
     return _whole(parts, _TOP + high + max(step * down, 20) + 12), factor

@@ -85,8 +85,8 @@ def ecg(*, lend: bool = True) -> Subject:
         TCNN1d(epochs=5, own_scale="standard", shift=0.1, amplitude=0.2),
         find_dataset("ecg_mitbih", task="strips"),
         _STRIPS,
-        "ECG: contains information from the MIT-BIH Arrhythmia Database (Moody and Mark, IEEE Eng. Med. Biol. 20(3):45, "
-        "2001; Goldberger et al., Circulation 101:e215, 2000), made available under the "
+        "ECG: contains information from the MIT-BIH Arrhythmia Database (Moody and Mark, IEEE Eng. Med. Biol. "
+        "20(3):45, 2001; Goldberger et al., Circulation 101:e215, 2000), made available under the "
         "[ODC Attribution License](https://physionet.org/content/mitdb/view-license/1.0.0/).",
         lend=lend,
     )
@@ -130,8 +130,9 @@ def mri() -> Subject:
     true = float(shown.targets.sum()) * VOXEL_ML
     return Subject(
         "a T1-weighted MRI of the head",
-        "The model marks the lateral ventricles, outlined in yellow, and measures their volume (`t_unet`, trained on cubes "
-        f"of two persons; Dice {agreed[0]:.2f} on the fourth, who is shown and whose ventricles truly hold {true:.1f} mL). "
+        "The model marks the lateral ventricles, outlined in yellow, and measures their volume (`t_unet`, trained on "
+        f"cubes of two persons; Dice {agreed[0]:.2f} on the fourth, who is shown and whose ventricles truly hold "
+        f"{true:.1f} mL). "
         "It counts as fooled when Dice falls below 0.6. Planes lie through the middle of what it marks, and the window "
         "ends at 140 % of white matter.",
         "MRI: [IXI data set](https://brain-development.org/ixi-dataset/), CC BY-SA 3.0; this figure is adapted from it "

@@ -58,7 +58,7 @@ def heads(folder: Path) -> tuple[Head, ...]:
 
 
 def cubes(known: tuple[Head, ...]) -> Dataset:
-    """Cubes of 48 mm that a network learns from: two persons train it, a third says when to stop, none is the fourth."""
+    """Cubes of 48 mm that a network learns from: two persons train it, a third says when to stop."""
     cut = [(person, corner) for person in range(3) for corner in _corners(known[person])]
     inputs, maps = (
         np.stack([_cube(getattr(known[person], what), corner) for person, corner in cut])
