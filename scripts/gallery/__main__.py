@@ -99,12 +99,17 @@ def _fallen(outcome: Any) -> str:
 def _page() -> str:
     parts = [_OPENING]
     for subject, head in _HEADS.items():
-        parts.append(f"## {head}\n")
-        parts += [
+        drawn = [
             (_CAPTIONS / f"{figure.file}.md").read_text()
             for figure in FIGURES
             if figure.subject == subject and (_CAPTIONS / f"{figure.file}.md").exists()
         ]
+        if drawn:
+            parts += [f"## {head}\n", *drawn]
+    missing = [figure.file for figure in FIGURES if not (_CAPTIONS / f"{figure.file}.md").exists()]
+    if missing:
+        names = ", ".join(f"`{name}`" for name in missing)
+        parts.append(f"## Not drawn yet\n\n`make gallery` draws these too: {names}.\n")
     return "\n".join(parts)
 
 
