@@ -187,7 +187,7 @@ _FILMS = (
     ),
     Figure(
         "film-nes", "Black box: a gradient by asking",
-        NES(queries=2000), _at(Additive("linf"), 6 / 255, "6/255", **_SCORES),
+        NES(queries=2000), _at(Additive("linf"), 10 / 255, "10/255", **_SCORES),
         "Estimates the gradient from pairs of questions, and walks along it.",
     ),
     Figure(
