@@ -13,7 +13,7 @@ from titer.cases.case import Array
 
 _PANEL, _GAP, _HEAD, _FOOT = 224, 8, 24, 38
 # One palette for everything: greys, then signed colors from blue (darker) over black (as it was) to orange (brighter).
-_GREYS, _SIGNED = 64, 63
+_GREYS, _SIGNED = 96, 63
 _GROUND, _INK = 22, 232
 _COLD, _WARM, _YELLOW = np.array([86.0, 180.0, 255.0]), np.array([255.0, 150.0, 30.0]), np.array([[255.0, 214.0, 10.0]])
 _MARK = _GREYS + _SIGNED
