@@ -47,7 +47,7 @@ bench: $(VENV)/.tested  ## how long attacks take beside the peers (TITER_DATA na
 
 gallery: $(VENV)/.tested  ## draw docs/gallery.md anew (TITER_DATA names the data sets)
 	test -n "$$TITER_DATA" || { echo "TITER_DATA must name the folder of the data sets: see docs/data.md" >&2; exit 2; }
-	$(BIN)/python scripts/gallery
+	cd scripts && PYTHONPATH=. ../$(BIN)/python -m gallery
 
 reproduce: $(VENV)/.ready  ## the paper's experiments at full scale (hours)
 	$(BIN)/titer reproduce soberano-2025 --scale full --out out/reproduce
