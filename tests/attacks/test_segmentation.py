@@ -195,7 +195,7 @@ def test_what_does_not_fit_a_segmentation_is_refused() -> None:
     assert Goal().sentence(task) == "a Dice below 0.5"
 
 
-def test_an_audit_of_maps_is_refused_with_another_way() -> None:
+def test_an_audit_of_maps_asks_for_the_least_agreement() -> None:
     from titer.audit.jobs import prepare
     from titer.audit.plan_file import check_plan
     from titer.audit.subject import OBJECTS
@@ -206,7 +206,7 @@ def test_an_audit_of_maps_is_refused_with_another_way() -> None:
     OBJECTS["memory:maps"] = Dataset(card, model.space, "segmentation", model.task.classes, (), batch)
     raw = {"titer": 1, "data": {"path": "memory:maps"}, "model": {"path": "unet.onnx"}, "attacks": ["pgd"]}
     plan = check_plan(raw | {"threats": [{"change": "additive", "norm": "linf", "limits": ["1/255"]}]})
-    with pytest.raises(PlanError, match=r"one decision per case.*got maps: segmentation; attack maps in Python"):
+    with pytest.raises(PlanError, match="expected a tolerance above 0, up to 1, for a segmentation, got None"):
         prepare(plan, None)
 
 

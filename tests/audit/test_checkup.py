@@ -89,6 +89,7 @@ def raised(*parts: nn.Module, **settings: Any) -> set[str]:
 
 def test_nothing_is_held_against_an_honest_model() -> None:
     assert raised(head()) == set()
+    torch.manual_seed(0)  # a draw with all units dead on some case would rightly be doubted
     assert raised(nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 2)) <= {"whole_range"}
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from cases_made import dicom, edf, png, rng, wfdb_beats, wfdb_record, zipped
 
+from titer.cases.files.dicom import read_dicom
 from titer.cases.find import find_dataset
 from titer.errors import DataError
 
@@ -135,3 +136,11 @@ def test_messages_carry_no_words_of_the_file(tmp_path: Path, name: str) -> None:
         find_dataset(where, **options)
     assert "Doe" not in str(caught.value)
     assert "MRN" not in str(caught.value)
+
+
+def test_no_decoder_is_asked_that_ends_the_process(tmp_path: Path) -> None:
+    from pydicom.data import get_testdata_file
+
+    data = Path(str(get_testdata_file("SC_rgb_jpeg_gdcm.dcm", download=False))).read_bytes()
+    with pytest.raises(DataError, match=r"safe decoders read, got 'JPEG Lossless.*export it uncompressed"):
+        read_dicom(data, "a lossless JPEG", None)

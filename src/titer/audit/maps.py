@@ -76,7 +76,8 @@ def intersection_over_union(decided: Array, targets: Array, classes: tuple[int, 
 
     Source: Jaccard 1912 (doi 10.1111/j.1469-8137.1912.tb05611.x). Of one class it is Dice / (2 - Dice).
 
-    >>> intersection_over_union(np.array([[0, 1, 1], [0, 0, 0]]), np.array([[0, 0, 1], [0, 0, 0]]), (1,)).tolist()
+    >>> found = intersection_over_union(np.array([[0, 1, 1], [0, 0, 0]]), np.array([[0, 0, 1], [0, 0, 0]]), (1,))
+    >>> found.round(6).tolist()
     [0.5, 1.0]
     """
     each = [overlap(decided, targets, (number,)) for number in classes]

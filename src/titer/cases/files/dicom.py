@@ -16,6 +16,8 @@ from titer.errors import DataError
 # 12 bits with an offset of 1024: what scanners store.
 LOWEST_HU, HIGHEST_HU = -1024.0, 3071.0
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
+# Files are hostile: GDCM ends the whole process on some damaged JPEGs, where these only complain, so it is not asked.
+_DECODERS = ("pylibjpeg", "pyjpegls", "pillow", "pydicom")
 
 
 def read_dicom(data: bytes, what: str, window: tuple[float, float] | None) -> Picture:
@@ -62,12 +64,27 @@ def _check_frame(header: Any, what: str) -> None:
 
 
 def _pixels(header: Any, what: str) -> Array:
+    syntax = header.file_meta.TransferSyntaxUID
     try:
+        if syntax.is_compressed:
+            header.pixel_array_options(decoding_plugin=_decoder(syntax))
         return np.asarray(header.pixel_array)
     except RuntimeError as error:
-        name = header.file_meta.TransferSyntaxUID.name
-        remedy = "install pylibjpeg with its decoders, or export the image uncompressed; else the file is damaged"
-        raise DataError(f"pixels of {what} that the installed decoders read", f"{name!r}", remedy) from error
+        remedy = (
+            "export it uncompressed, e.g. by DCMTK's dcmdjpeg; baseline JPEG, JPEG 2000, JPEG-LS (by pyjpegls) "
+            "and RLE are read, so such a file is damaged"
+        )
+        raise DataError(f"pixels of {what} that the safe decoders read", f"{syntax.name!r}", remedy) from error
+
+
+def _decoder(syntax: Any) -> str:
+    """The first of our decoders that is installed and reads a transfer syntax."""
+    from pydicom.pixels import get_decoder
+
+    found = next((name for name in _DECODERS if name in get_decoder(syntax).available_plugins), None)
+    if found is None:
+        raise RuntimeError(f"no safe decoder for {syntax.name}")
+    return found
 
 
 def _grey(header: Any, raw: Array, kind: str, window: tuple[float, float] | None) -> tuple[Array, str, float, float]:
