@@ -22,7 +22,7 @@ from titer.provenance.ledger.mark import HighWaterMark
 from titer.provenance.ledger.publish import Site
 from titer.provenance.ledger.receipt import Receipt
 from titer.provenance.ledger.record import LARGEST
-from titer.provenance.ledger.sequencer import GROUP, Placed, Sequencer, Signing, conflict, require_open
+from titer.provenance.ledger.sequencer import GROUP, Placed, Sequencer, Signing, conflict
 from titer.provenance.ledger.store import Item, Store
 
 State = Literal["published", "pending", "durable"]
@@ -362,7 +362,7 @@ class Ledger:
         """Queue for whoever holds the lease, and see what it has published."""
         if batch:
             with self.store.writing() as tx:
-                require_open(tx)
+                tx.standing().require_open()
                 queue: list[Item] = []
                 told = []
                 mine: dict[tuple[str, int], bytes] = {}
