@@ -8,10 +8,10 @@ export OMP_NUM_THREADS ?= 1
 # Audits start processes, and each would compile torch anew: ten seconds instead of one.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint types imports check prove bench gallery reproduce clean help
+.PHONY: demo test lint types imports check prove prove-ledger bench gallery reproduce clean help
 
 help:  ## show what can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
 
 demo: $(VENV)/.ready  ## set up, audit the embedded models, write out/demo/report.html
 	$(BIN)/titer demo --out out/demo
@@ -36,6 +36,10 @@ prove: $(VENV)/.tested  ## audit four real data sets (TITER_DATA names their fol
 	set -e; for plan in ecg chest-xray chest-anomaly notes; do $(BIN)/titer audit examples/plans/$$plan.yaml --out out/prove/$$plan; done
 	$(BIN)/titer reproduce soberano-2025 --scale quick --out out/prove/soberano-2025
 
+prove-ledger: $(VENV)/.tested  ## the long proofs of fingerprints and ledger; each prints its figures (about half an hour)
+	set -e; for proof in proofs transport sensitivity crash history speed; do \
+		PYTHONPATH=tests/provenance:tests/provenance/ledger:tests/provenance/fingerprint $(BIN)/python tests/provenance/prove_$$proof.py; done
+
 bench: $(VENV)/.tested  ## how long attacks take beside the peers (TITER_DATA names the data sets): benchmarks/speed.json, docs/speed.md
 	test -n "$$TITER_DATA" || { echo "TITER_DATA must name the folder of the data sets: see docs/data.md" >&2; exit 2; }
 	PYTHON=$(BIN)/python sh benchmarks/install.sh
@@ -43,7 +47,7 @@ bench: $(VENV)/.tested  ## how long attacks take beside the peers (TITER_DATA na
 
 gallery: $(VENV)/.tested  ## draw docs/gallery.md anew (TITER_DATA names the data sets)
 	test -n "$$TITER_DATA" || { echo "TITER_DATA must name the folder of the data sets: see docs/data.md" >&2; exit 2; }
-	$(BIN)/python scripts/gallery
+	cd scripts && PYTHONPATH=. ../$(BIN)/python -m gallery
 
 reproduce: $(VENV)/.ready  ## the paper's experiments at full scale (hours)
 	$(BIN)/titer reproduce soberano-2025 --scale full --out out/reproduce

@@ -1,111 +1,48 @@
-"""Draws docs/gallery.md and its pictures from the real data sets (`make gallery`; TITER_DATA names their folder).
+"""Draws docs/gallery.md and its figures anew.
 
-python scripts/gallery [--only BEGINNING]
+python -m gallery [--only NAME,NAME]      run in the folder scripts; TITER_DATA names the data
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from pathlib import Path
-from typing import Any
+import time
 
-import numpy as np
-from draw import panels, strips
-from figures import FIGURES, Figure
-from subjects import SUBJECTS, Subject, shown
+import torch
 
-_ROOT = Path(__file__).parents[2]
-_FOLDER = _ROOT / "docs" / "images" / "gallery"
-_CAPTIONS = _FOLDER / "captions"
-_HEADS = {
-    "film": "Film",
-    "ecg": "ECG",
-    "eeg": "EEG",
-    "mri": "MRI",
-}
-_OPENING = """# What attacks look like
-
-Every figure shows one case of a test part as it was recorded, as it was changed, and the difference, magnified as its
-caption says. The models are small and were trained for these figures alone, so the figures say what a change looks
-like, not how robust anybody's product is. `make gallery` draws them anew.
-
-Words are not drawn: `substitution`, `embedding` and the attack `greedy` change notes, and the report's own gallery
-shows them word by word. `clinical_table` and the attack `tree_exact` change rows of a table. `transfer` searches any of
-these changes on another model.
-"""
+from gallery.draw import FACTS, FOLDER, PAGE, drawn
+from gallery.figures import FIGURES
+from gallery.page import page
+from gallery.subjects import SUBJECTS, Subject
 
 
 def main() -> None:
     wishes = argparse.ArgumentParser(description=__doc__)
-    wishes.add_argument("--only", default="", help="names of figures begin like this")
-    only = wishes.parse_args().only
-    _CAPTIONS.mkdir(parents=True, exist_ok=True)
-    known: dict[str, Subject] = {}
+    wishes.add_argument("--only", default="", help="names of figures or beginnings of them, with commas; all without")
+    chosen = tuple(wishes.parse_args().only.split(","))
+    torch.set_num_threads(1)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    kept = json.loads(FACTS.read_text()) if FACTS.exists() else {"figures": {}, "subjects": {}}
+    subjects: dict[str, Subject] = {}
     for figure in FIGURES:
-        if figure.file.startswith(only):
-            if figure.subject not in known:
-                known[figure.subject] = SUBJECTS[figure.subject]()
-            _draw(figure, known[figure.subject])
-            print(figure.file, file=sys.stderr, flush=True)
-    (_ROOT / "docs" / "gallery.md").write_text(_page())
-
-
-def _draw(figure: Figure, subject: Subject) -> None:
-    outcome, row = shown(subject, figure.attack, figure.threat)
-    space, task = subject.model.space, subject.model.task
-    clean, changed = (np.asarray(each[row], dtype=np.float64) for each in (subject.batch.inputs, outcome.perturbed))
-    if space.kind == "signal":
-        drawn, factor = strips(clean, changed, space)
-        picture = f"{figure.file}.svg"
-        (_FOLDER / picture).write_text(drawn)
-        order = "grey as recorded, red as changed, below the difference"
-    else:
-        made, factor = panels(clean, changed, space)
-        picture = f"{figure.file}.png"
-        (_FOLDER / picture).write_bytes(made)
-        order = "as recorded, as changed, and the difference (red brighter, blue darker)"
-        if space.kind == "volume":
-            order += "; axial, coronal and sagittal planes through the largest change"
-    before, after = subject.said(outcome.clean_scores[row]), subject.said(outcome.scores[row])
-    unit = figure.threat.change.unit(space)
-    spent = f"Questions: {outcome.queries[row]:.0f}, gradients: {outcome.passes[row]:.0f}"
-    times = "not magnified" if factor == 1 else f"{factor} times as large"
-    said = figure.threat.sentence(space, task)
-    turned = _turned(before, after, bool(outcome.fooled[row]))
-    price = f"{outcome.cost[row]:.3g} {unit}"
-    alt = f"{subject.title}: {order}. The model says {before} before and {after} after."
-    lines = [
-        f"### {figure.attack.name} with {figure.threat.change.name}",
-        "",
-        f"![{alt}](images/gallery/{picture})",
-        "",
-        f"**{turned}** at a cost of {price}. {said} {figure.remark}".strip(),
-        "",
-        f"{subject.title}: {order}, {times}. {spent}. {_fallen(outcome)}. {subject.credit}",
-        "",
-    ]
-    (_CAPTIONS / f"{figure.file}.md").write_text("\n".join(lines))
-
-
-def _turned(before: str, after: str, fooled: bool) -> str:
-    return f"{before} becomes {after}" if fooled else f"{before} stays {after}"
-
-
-def _fallen(outcome: Any) -> str:
-    return f"Of {len(outcome)} cases tried {int(outcome.fooled.sum())} fell"
-
-
-def _page() -> str:
-    parts = [_OPENING]
-    for subject, head in _HEADS.items():
-        parts.append(f"## {head}\n")
-        parts += [
-            (_CAPTIONS / f"{figure.file}.md").read_text()
-            for figure in FIGURES
-            if figure.subject == subject and (_CAPTIONS / f"{figure.file}.md").exists()
-        ]
-    return "\n".join(parts)
+        if not figure.file.startswith(chosen):
+            continue
+        began = time.monotonic()
+        if figure.subject not in subjects:
+            subject = subjects[figure.subject] = SUBJECTS[figure.subject]()
+            kept["subjects"][figure.subject] = {"told": subject.told, "credit": subject.credit}
+        picture, fact = drawn(figure, subjects[figure.subject])
+        (FOLDER / fact["picture"]).write_bytes(picture)
+        kept["figures"][figure.file] = fact
+        # Kept after each figure, so that a stopped run loses one.
+        known = {each.file: kept["figures"][each.file] for each in FIGURES if each.file in kept["figures"]}
+        FACTS.write_text(json.dumps({"figures": known, "subjects": kept["subjects"]}, indent=1) + "\n")
+        said = f"{fact['before']} -> {fact['after']}, {fact['cost']}, case {fact['tried']}"
+        print(f"{figure.file} {time.monotonic() - began:.1f} s: {said}", file=sys.stderr, flush=True)
+    if all(each.file in kept["figures"] for each in FIGURES):
+        PAGE.write_text(page(kept["figures"], kept["subjects"]))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from typing import NoReturn
 import pytest
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "audit" / "report")]
+sys.path[:0] = [str(HERE), str(HERE.parent / "audit" / "report"), str(HERE.parent / "provenance" / "fingerprint")]
 
 
 def missing(what: str, remedy: str) -> NoReturn:

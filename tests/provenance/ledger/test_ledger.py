@@ -183,7 +183,7 @@ def test_without_witnesses_all_is_durable_and_nothing_published_until_they_answe
         for start in range(0, 300, 30):
             told = ledger.append_many([leaf("k", start + n) for n in range(30)], wait="durable")
             assert [each.index for each in told] == list(range(start, start + 30))
-        pending = ledger.append(leaf("k", 300), timeout=0.3)
+        pending = ledger.append(leaf("k", 300), timeout=3.0)
         assert (pending.index, pending.state) == (300, "pending")
         assert not list((folder / "public").rglob("*"))
         answering.set()

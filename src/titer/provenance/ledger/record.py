@@ -42,7 +42,6 @@ _SIGNATURE = re.compile(r"[0-9a-f]{128}")
 _NONCE = re.compile(r"[0-9a-f]{32}")
 _EXACT = (1 << 53) - 1
 _MOST = 64
-_SIGNATURE_BYTES = 64
 
 _VERDICTS = re.compile(
     "verified|derived|altered|unknown|mismatch_subject|replayed|suspect_key|stale_log|forked_log|unsupported|error"
@@ -195,7 +194,7 @@ def _split(leaf: bytes) -> tuple[Record, bytes, bytes]:
         signature = decoded(text.removesuffix("\n"))
     except (UnicodeDecodeError, RecordError) as error:
         raise _invalid("a line with a signature in base 64", repr(line[:24])) from error
-    if record.canonical() != raw or not text.endswith("\n") or len(signature) != _SIGNATURE_BYTES:
+    if record.canonical() != raw or not text.endswith("\n") or len(signature) != 64:
         raise _invalid("a record as RFC 8785 writes it, and a line with a signature of 64 bytes", repr(leaf[:24]))
     return record, raw, signature
 

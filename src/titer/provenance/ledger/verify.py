@@ -20,9 +20,7 @@ from titer.provenance.ledger.record import Opening, Record, commitment, origin_o
 from titer.provenance.ledger.record import verify as verify_record
 
 Outcome = Literal["verified", "altered", "unknown", "undecided", "invalid"]
-
-EXIT: Mapping[Outcome, int] = {"verified": 0, "altered": 1, "unknown": 2, "undecided": 3, "invalid": 4}
-"""The exit code of each outcome."""
+_EXITS: tuple[Outcome, ...] = ("verified", "altered", "unknown", "undecided", "invalid")
 
 State = Literal["same", "differs", "removed", "added", "carriage", "closed", "version"]
 """How a layer stands: as captured, other, gone, new; different only in how the same content is carried; not opened; or
@@ -82,7 +80,7 @@ class Verification:
     @property
     def exit_code(self) -> int:
         """0 verified, 1 altered, 2 unknown, 3 cannot decide, 4 receipt or policy invalid."""
-        return EXIT[self.outcome]
+        return _EXITS.index(self.outcome)
 
 
 def verify(
