@@ -49,6 +49,29 @@ class Appended:
     state: State
 
 
+class _Signal:
+    """An event for one who waits: a lock that is let go once, a fraction of what `threading.Event` costs."""
+
+    __slots__ = ("_given", "_lock")
+
+    def __init__(self) -> None:
+        self._given = False
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def set(self) -> None:
+        if not self._given:
+            self._given = True
+            self._lock.release()
+
+    def is_set(self) -> bool:
+        return self._given
+
+    def wait(self, timeout: float) -> None:
+        if not self._given and self._lock.acquire(timeout=timeout):
+            self._lock.release()
+
+
 class _Waiter:
     __slots__ = ("done", "error", "index", "item", "published", "wants")
 
@@ -60,7 +83,7 @@ class _Waiter:
         self.index: int | None = None
         self.error: ProvenanceError | None = None
         self.published = False
-        self.done = threading.Event()
+        self.done = _Signal()
 
     def fail(self, error: ProvenanceError) -> None:
         self.error = error

@@ -16,7 +16,6 @@ import base64
 import os
 import socket
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -61,7 +60,7 @@ class Signing:
     satisfied: Callable[[bytes], bool] = lambda _: True
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Placed:
     """Where a leaf stands; `error` says why it does not."""
 
@@ -91,7 +90,7 @@ class Sequencer:
         self._seen: tuple[int, int] | None = None
         self._seen_at = 0.0
         self._beaten = 0.0
-        self._highest: OrderedDict[str, int] = OrderedDict()
+        self._highest: dict[str, int] = {}
         self._tree = Rebuild()
         self._frontier = merkle.Frontier()
         self._edge: list[tuple[str, bytes]] = []
@@ -188,9 +187,10 @@ class Sequencer:
         self._beaten = time.monotonic()
         for item in taken:
             self._frontier.append(item.leaf_hash)
-            self._highest[item.capture_key] = max(item.counter, self._highest[item.capture_key])
-        while len(self._highest) > _KEYS:
-            self._highest.popitem(last=False)
+            known = self._highest[item.capture_key]
+            self._highest[item.capture_key] = known if known > item.counter else item.counter
+        if len(self._highest) > _KEYS:
+            self._highest.clear()
         late = LedgerError("room in this group", "a long queue", "append again", code="append.late")
         return placed[len(queued) :] if rest or not items else [Placed(error=late)] * len(items)
 
@@ -216,8 +216,6 @@ class Sequencer:
         highest = self._highest.get(item.capture_key)
         if highest is None:
             highest = self._highest[item.capture_key] = tx.highest(item.capture_key)
-        else:
-            self._highest.move_to_end(item.capture_key)
         if item.counter > highest:
             return None
         found = tx.find(item.capture_key, item.counter)
