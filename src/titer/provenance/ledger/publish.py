@@ -150,11 +150,12 @@ class Site:
         return made
 
     def _sync(self, paths: Iterable[Path]) -> None:
-        if self._pool is None:
-            for path in paths:
+        todo = list(paths)
+        if self._pool is None or len(todo) == 1:
+            for path in todo:
                 sync(path)
         else:
-            for _ in self._pool.map(sync, list(paths)):
+            for _ in self._pool.map(sync, todo):
                 pass
 
     @contextlib.contextmanager

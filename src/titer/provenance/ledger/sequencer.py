@@ -96,6 +96,7 @@ class Sequencer:
         self._edge: list[tuple[str, bytes]] = []
         self._mark = Mark(origin, 0, merkle.EMPTY)
         self._known_note: Published | None = None
+        self._looked = False
 
     # -- the lease ------------------------------------------------------------------------------------------------
 
@@ -166,6 +167,8 @@ class Sequencer:
             with self.store.writing() as tx:
                 token, standing = self._require(tx)
                 standing.require_open()
+                # The look counts for the publication that follows at once.
+                self._looked = True
                 start = standing.size
                 if start != self._frontier.size:
                     raise LedgerError(
@@ -183,6 +186,7 @@ class Sequencer:
                     tx.beat()
         except BaseException:
             self._highest.clear()
+            self._looked = False
             raise
         self._beaten = time.monotonic()
         for item in taken:
@@ -391,7 +395,9 @@ class Sequencer:
 
     def _check_site(self) -> None:
         """Refuse to go on from files that have changed since they were published, or where a check found damage."""
-        self.store.standing().require_whole()
+        if not self._looked:
+            self.store.standing().require_whole()
+        self._looked = False
         if self.published is None:
             return
         for path, raw in (*self._edge, ("checkpoint", self.published.note)):
