@@ -125,7 +125,7 @@ _FILMS = (
     ),
     Figure(
         "film-universal", "One pattern for every film",
-        Universal(epochs=8), _at(Additive("linf"), 4 / 255, "4/255", goal=Goal("lower")),
+        Universal(epochs=8), _at(Additive("linf"), 6 / 255, "6/255", goal=Goal("lower")),
         "Learned from other children's films and laid over this one, which it never saw. A tampered archive or viewer "
         "could add it to every picture without asking the model anything.",
     ),
@@ -187,7 +187,7 @@ _FILMS = (
     ),
     Figure(
         "film-nes", "Black box: a gradient by asking",
-        NES(queries=2000), _at(Additive("linf"), 6 / 255, "6/255", **_SCORES),
+        NES(queries=2000), _at(Additive("linf"), 10 / 255, "10/255", **_SCORES),
         "Estimates the gradient from pairs of questions, and walks along it.",
     ),
     Figure(
@@ -208,7 +208,7 @@ _FILMS = (
     ),
     Figure(
         "film-corruption", "What devices do by themselves",
-        Natural(), _at(Corruption(only=("noise",)), 0.5),
+        Natural(), _at(Corruption(only=("noise",)), 0.25),
         "A control: noise as of a low dose. Nobody chose it to mislead the model.",
     ),
 )  # fmt: skip
@@ -313,13 +313,13 @@ _MRIS = (
     ),
     Figure(
         "mri-patch", "A ball of made-up tissue",
-        AdversarialPatch(epochs=6, place=(0.55, 0.5, 0.5)), _at(Patch("circle"), 0.2),
+        AdversarialPatch(epochs=6, place=(0.55, 0.5, 0.5)), _at(Patch("circle"), 0.25),
         "Learned on three other heads for this place. Within the ball the anatomy is gone, so it covers as well as "
         "misleads; the next figure tells how much of it is covering.",
     ),
     Figure(
         "mri-natural-patch", "A ball of another person's brain",
-        NaturalPatch(place=(0.55, 0.5, 0.5)), _at(Patch("circle"), 0.2),
+        NaturalPatch(place=(0.55, 0.5, 0.5)), _at(Patch("circle"), 0.25),
         "The control of the one before: real tissue, as large, at the same place.",
     ),
     Figure(

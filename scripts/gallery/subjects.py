@@ -133,8 +133,8 @@ def mri() -> Subject:
         "The model marks the lateral ventricles, outlined in yellow, and measures their volume (`t_unet`, trained on "
         f"cubes of two persons; Dice {agreed[0]:.2f} on the fourth, who is shown and whose ventricles truly hold "
         f"{true:.1f} mL). "
-        "It counts as fooled when Dice falls below 0.6. Planes lie through the middle of what it marks, and the window "
-        "ends at 140 % of white matter.",
+        "It counts as fooled when Dice falls below 0.6. Planes lie through the middle of what it marks, or of a change "
+        "that is small; the window ends at 140 % of white matter.",
         "MRI: [IXI data set](https://brain-development.org/ixi-dataset/), CC BY-SA 3.0; this figure is adapted from it "
         "and stands under [CC BY-SA 3.0](https://creativecommons.org/licenses/by-sa/3.0/). True ventricles by DLMUSE.",
         model,

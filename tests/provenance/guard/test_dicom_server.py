@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from guard_tools import Counting, Hospital
-from test_images import _changed, _image, _one_up, _pixels
+from test_guarded_images import _changed, _image, _one_up, _pixels
 
 from titer.errors import LedgerError
 from titer.provenance.guard.dicom import NO_RESOURCES, NOT_UNDERSTOOD, SUCCESS, Receiver, capturing, guarding, send
