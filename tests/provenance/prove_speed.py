@@ -30,6 +30,8 @@ from titer.provenance.ledger.ledger import Ledger
 from titer.provenance.ledger.settings import examine, formed
 
 RUNS = 5
+FORMED = partial(formed, ORIGIN)
+CHECKERS = max(1, len(os.sched_getaffinity(0)) - 1)
 _PUBLIC = KEY.public_key()
 
 
@@ -75,7 +77,7 @@ def appends(folder: Path, writers: int, each: int) -> tuple[float, float, float]
     leaves = [[signed_leaf(f"w{name}", n) for n in range(each + 2)] for name in range(writers)]
     times: list[float] = []
     ready, go = threading.Barrier(writers + 1), threading.Barrier(writers + 1)
-    with make_signed(folder) as ledger:
+    with make_signed(folder, checkers=CHECKERS) as ledger:
 
         def write(mine: list[bytes]) -> None:
             for leaf in mine[:2]:
@@ -104,7 +106,7 @@ def appends(folder: Path, writers: int, each: int) -> tuple[float, float, float]
 def bulk(folder: Path, many: int) -> float:
     """Records a second of an import in batches of 256, each under one signature."""
     batches = [signed_batch(f"archive{n}", 256) for n in range(many // 256)]
-    with make_signed(folder) as ledger:
+    with make_signed(folder, checkers=CHECKERS) as ledger:
         start = time.perf_counter()
         send(ledger, batches)
         took = time.perf_counter() - start
@@ -124,9 +126,9 @@ def send(ledger: Ledger, batches: list[tuple[list[bytes], bytes]]) -> None:
             if found is None:
                 return
             leaves, signature = found
-            ledger.append_admitted(leaves, batch.admit(leaves, signature, partial(formed, ORIGIN)), timeout=120)
+            ledger.append_batch(leaves, partial(batch.admit, signature=signature, formed=FORMED), timeout=120)
 
-    threads = [threading.Thread(target=work) for _ in range(8)]
+    threads = [threading.Thread(target=work) for _ in range(24)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -188,7 +190,9 @@ def main(runs: int = RUNS, entries: int = 1_000_000) -> int:
         (speed,) = median(lambda f: bulk(f, 20_480), folder, runs)
         told("bulk import, one signature for 256", f"{speed:,.0f}/s", ">= 10,000/s", held=speed >= 10_000)
         took = fsck(folder / "fsck", entries)
-        told(f"fsck of {entries:,} entries", f"{took:.1f} s", "<= 60 s for 1,000,000", held=took <= 60 * entries / 1e6)
+        # Below a million the start of its processes weighs more: a few seconds are let pass.
+        limit = 60 * entries / 1e6 + (5 if entries < 1_000_000 else 0)
+        told(f"fsck of {entries:,} entries", f"{took:.1f} s", f"<= {limit:.0f} s", held=took <= limit)
         for name, value in ceilings(folder / "fsck").items():
             print(f"ceiling again, {name}: {value:,.0f}/s")
     finally:

@@ -131,10 +131,10 @@ def signed_batch(name: str, many: int) -> tuple[list[bytes], bytes]:
     return leaves, capture_key(name).sign(batch.message(leaves))
 
 
-def make_signed(folder: Path, *, check_signatures: bool = True) -> Ledger:
+def make_signed(folder: Path, *, check_signatures: bool = True, checkers: int = 0) -> Ledger:
     """A ledger as `titer ledger init` makes it, both signatures on its checkpoints."""
     settings.create(folder, ORIGIN, str(mark_of(folder).path))
-    made = settings.opened(folder)
+    made = settings.opened(folder, checkers=checkers)
     if not check_signatures:
         made._admit = functools.partial(settings.formed, ORIGIN)
     return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 import time
@@ -349,3 +350,14 @@ def test_what_a_dead_process_left_queued_is_published_by_the_next(folder: Path, 
         ledger.start()
         assert ledger.append(leaf("k", 0), timeout=60).index == 5000
     assert examined(folder, url).faults == []
+
+
+def test_writes_that_take_fewer_bytes_are_gone_on_with(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, pwrite = os.write, os.pwrite
+    monkeypatch.setattr(os, "write", lambda handle, raw: write(handle, bytes(raw)[:1000]))
+    monkeypatch.setattr(os, "pwrite", lambda handle, raw, at: pwrite(handle, bytes(raw)[:1000], at))
+    with make(folder) as ledger:
+        ledger.append_many([leaf("k", n) for n in range(300)])
+    monkeypatch.undo()
+    found = examined(folder)
+    assert (found.size, found.published, found.faults) == (300, 300, [])

@@ -181,7 +181,7 @@ def test_a_batch_enters_under_one_signature(folder: Path) -> None:
     leaves, signature = signed_batch("archive", 256)
     formed = partial(settings.formed, ORIGIN)
     with make_signed(folder) as ledger:
-        told = ledger.append_admitted(leaves, batch.admit(leaves, signature, formed))
+        told = ledger.append_batch(leaves, partial(batch.admit, signature=signature, formed=formed))
         assert [each.index for each in told] == list(range(256))
     for wrong, code in (
         ((leaves[:-1], signature), "batch.signature"),
@@ -317,3 +317,45 @@ def test_forms_are_checked_in_other_processes_where_there_are_many(
     found = settings.examine(folder)
     assert [fault.what[:28] for fault in found.faults] == ["entry 20 is no valid record:"]
     assert settings.examine(folder, formats=False).faults == []
+
+
+def test_processes_check_as_threads_do(folder: Path) -> None:
+    formed = partial(settings.formed, ORIGIN)
+    with make_signed(folder, checkers=2) as ledger:
+        told: list[int | None] = []
+
+        def write(name: str) -> None:
+            told.extend(ledger.append(signed_leaf(name, n)).index for n in range(10))
+
+        threads = [threading.Thread(target=write, args=(f"w{name}",)) for name in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(told, key=str) == sorted(range(80), key=str)
+        with pytest.raises(RecordError):
+            ledger.append(signed_leaf("a", 1, sign=False))
+        with pytest.raises(RecordError):
+            ledger.append_many([signed_leaf("a", 0), b"{}"])
+        leaves, signature = signed_batch("archive", 256)
+        entered = ledger.append_batch(leaves, partial(batch.admit, signature=signature, formed=formed))
+        assert len(entered) == 256
+        with pytest.raises(RecordError):
+            ledger.append_batch(leaves, partial(batch.admit, signature=bytes(64), formed=formed))
+        assert ledger.store.size() == 80 + 256
+    with pytest.raises(LedgerError) as caught:
+        ledger.append(signed_leaf("a", 0))
+    assert caught.value.code == "ledger.closed"
+    assert settings.examine(folder, formats=False).faults == []
+
+
+def test_a_checker_that_dies_is_replaced_and_nothing_lost(folder: Path) -> None:
+    import multiprocessing
+
+    with make_signed(folder, checkers=1) as ledger:
+        for n in range(3):
+            assert ledger.append(signed_leaf("a", n)).index == n
+            for process in multiprocessing.active_children():
+                process.kill()
+                process.join()
+        assert ledger.append(signed_leaf("a", 3)).index == 3

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from titer.errors import RecordError
 from titer.provenance.ledger import merkle
-from titer.provenance.ledger.ledger import Admitted
+from titer.provenance.ledger.admission import Admitted
 
 CONTEXT = b"titer/batch/1\n"
 """What goes before a batch's root when it is signed, so that no other signature can pass for one."""
@@ -40,7 +40,7 @@ def admit(leaves: Sequence[bytes], signature: bytes, formed: Callable[[bytes], A
         signature: the capture key's signature of `message(leaves)`.
         formed: checks a record but for its signature.
 
-    Give what this returns to `Ledger.append_admitted`. RecordError refuses the whole batch.
+    `Ledger.append_batch` takes `partial(admit, signature=..., formed=...)`. RecordError refuses the whole batch.
     """
     if not 0 < len(leaves) <= MOST:
         raise RecordError(f"a batch of 1 to {MOST} records", f"{len(leaves)}", "split it", code="batch.size")

@@ -230,10 +230,8 @@ class Fsck:
     def _older(self, path: str, right: bytes) -> None:
         """Partial files of earlier checkpoints: each is how the tile began."""
         folder = self.site.public / f"{path}.p"
-        if not folder.is_dir():
-            return
         ends = _ends(right) if path.startswith("tile/entries/") else range(32, len(right) + 1, 32)
-        for file in sorted(folder.iterdir()):
+        for file in sorted(_inside(folder)):
             width = int(file.name) if file.name.isdigit() else 0
             if 0 < width < len(ends):
                 self._compare(f"{path}.p/{file.name}", right[: ends[width - 1]])
@@ -266,6 +264,14 @@ def _forms_of(url: str, folder: Path, admit: Callable[[bytes], tuple[str, int]],
         return [fault for entry in store.entries(start, stop) for fault in look.form(entry, admit)]
     finally:
         store.close()
+
+
+def _inside(folder: Path) -> list[Path]:
+    """What is in a folder, which the sequencer may remove meanwhile."""
+    try:
+        return list(folder.iterdir())
+    except FileNotFoundError:
+        return []
 
 
 def _ends(bundle: bytes) -> list[int]:

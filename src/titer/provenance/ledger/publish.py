@@ -120,8 +120,13 @@ class Site:
         self._staged.clear()
         self._partial.clear()
         for path in done:
-            # Clients fall back to the full tile, so partial ones may go.
-            shutil.rmtree(self.public / f"{path}.p", ignore_errors=True)
+            # Clients fall back to the full tile, so partial ones may go; nobody needs to wait for that.
+            folder = self.public / f"{path}.p"
+            self._known.discard(folder)
+            if self._pool is None:
+                shutil.rmtree(folder, ignore_errors=True)
+            else:
+                self._pool.submit(shutil.rmtree, folder, ignore_errors=True)
 
     def _write(self, path: str, raw: bytes) -> None:
         self._staged[path] = self._write_staged(path, raw)
@@ -145,11 +150,12 @@ class Site:
         return made
 
     def _sync(self, paths: Iterable[Path]) -> None:
-        if self._pool is None:
-            for path in paths:
+        todo = list(paths)
+        if self._pool is None or len(todo) == 1:
+            for path in todo:
                 sync(path)
         else:
-            for _ in self._pool.map(sync, list(paths)):
+            for _ in self._pool.map(sync, todo):
                 pass
 
     @contextlib.contextmanager

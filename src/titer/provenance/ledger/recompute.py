@@ -1,8 +1,8 @@
 """The second routine: the tree built again from what storage gives back, in its tile layout.
 
 It shares no code with `merkle.py` and works another way: no compact range, but whole tiles from the bottom to the top,
-folded by the recursive definition of RFC 6962, section 2.1. The sequencer signs only where both agree; `fsck`, `export`
-and repair use it to make every file of the site again, byte for byte.
+each folded layer by layer, which gives what the recursive definition of RFC 6962, section 2.1, does. The sequencer
+signs only where both agree; `fsck`, `export` and repair use it to make every file of the site again, byte for byte.
 
 Layout: C2SP tlog-tiles. Tile `n` of level `l` holds up to 256 hashes, each of a whole subtree of 256**l leaves.
 """
@@ -149,7 +149,10 @@ def _height(size: int) -> int:
 
 
 def _fold(hashes: list[bytes]) -> bytes:
-    if len(hashes) == 1:
-        return hashes[0]
-    cut = 1 << ((len(hashes) - 1).bit_length() - 1)
-    return hashlib.sha256(b"\x01" + _fold(hashes[:cut]) + _fold(hashes[cut:])).digest()
+    """The root over subtrees: neighbors are hashed in pairs, layer upon layer, and one without a neighbor moves up."""
+    while len(hashes) > 1:
+        odd = hashes[-1:] if len(hashes) % 2 else []
+        hashes = [
+            hashlib.sha256(b"\x01" + a + b).digest() for a, b in zip(hashes[::2], hashes[1::2], strict=False)
+        ] + odd
+    return hashes[0]

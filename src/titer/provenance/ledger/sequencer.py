@@ -16,7 +16,6 @@ import base64
 import os
 import socket
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -27,7 +26,7 @@ from titer.provenance.ledger.checkpoint import Checkpoint
 from titer.provenance.ledger.mark import HighWaterMark, Mark
 from titer.provenance.ledger.publish import Site
 from titer.provenance.ledger.recompute import Rebuild, read_edge
-from titer.provenance.ledger.store import Item, Published, Store, Writing
+from titer.provenance.ledger.store import Item, Published, Standing, Store, Writing
 
 GROUP = 4096
 """The most leaves that are taken from the queue at once."""
@@ -61,7 +60,7 @@ class Signing:
     satisfied: Callable[[bytes], bool] = lambda _: True
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Placed:
     """Where a leaf stands; `error` says why it does not."""
 
@@ -91,12 +90,13 @@ class Sequencer:
         self._seen: tuple[int, int] | None = None
         self._seen_at = 0.0
         self._beaten = 0.0
-        self._highest: OrderedDict[str, int] = OrderedDict()
+        self._highest: dict[str, int] = {}
         self._tree = Rebuild()
         self._frontier = merkle.Frontier()
         self._edge: list[tuple[str, bytes]] = []
         self._mark = Mark(origin, 0, merkle.EMPTY)
         self._known_note: Published | None = None
+        self._looked = False
 
     # -- the lease ------------------------------------------------------------------------------------------------
 
@@ -141,15 +141,17 @@ class Sequencer:
                 if tx.lease()[1] == token:
                     tx.release()
 
-    def _require(self, tx: Writing) -> int:
+    def _require(self, tx: Writing) -> tuple[int, Standing]:
+        """The fencing token and how the log stands, if the lease is still ours."""
         if self._token is None:
             raise LedgerError("the lease", "none", "wait until its holder gives it up", code="lease.lost")
+        standing = tx.standing()
         try:
-            tx.require(self._token)
+            standing.require(self._token)
         except LedgerError:
             self._token = None
             raise
-        return self._token
+        return self._token, standing
 
     # -- committing -----------------------------------------------------------------------------------------------
 
@@ -163,9 +165,11 @@ class Sequencer:
             self.load()
         try:
             with self.store.writing() as tx:
-                token = self._require(tx)
-                require_open(tx)
-                start = tx.size()
+                token, standing = self._require(tx)
+                standing.require_open()
+                # The look counts for the publication that follows at once.
+                self._looked = True
+                start = standing.size
                 if start != self._frontier.size:
                     raise LedgerError(
                         f"{self._frontier.size} entries", f"{start}", "run `titer ledger fsck`", code="ledger.damaged"
@@ -182,13 +186,15 @@ class Sequencer:
                     tx.beat()
         except BaseException:
             self._highest.clear()
+            self._looked = False
             raise
         self._beaten = time.monotonic()
         for item in taken:
             self._frontier.append(item.leaf_hash)
-            self._highest[item.capture_key] = max(item.counter, self._highest[item.capture_key])
-        while len(self._highest) > _KEYS:
-            self._highest.popitem(last=False)
+            known = self._highest[item.capture_key]
+            self._highest[item.capture_key] = known if known > item.counter else item.counter
+        if len(self._highest) > _KEYS:
+            self._highest.clear()
         late = LedgerError("room in this group", "a long queue", "append again", code="append.late")
         return placed[len(queued) :] if rest or not items else [Placed(error=late)] * len(items)
 
@@ -214,8 +220,6 @@ class Sequencer:
         highest = self._highest.get(item.capture_key)
         if highest is None:
             highest = self._highest[item.capture_key] = tx.highest(item.capture_key)
-        else:
-            self._highest.move_to_end(item.capture_key)
         if item.counter > highest:
             return None
         found = tx.find(item.capture_key, item.counter)
@@ -229,7 +233,7 @@ class Sequencer:
         Raises LedgerRolledBack where the entries, or the checkpoint, are older than the high-water mark or differ from
         it; LedgerError where a file at the right edge is not what the checkpoint says.
         """
-        require_whole(self.store.said("halted"))
+        self.store.standing().require_whole()
         self.site.prepare()
         self._highest.clear()
         size = self.store.size()
@@ -346,11 +350,11 @@ class Sequencer:
         if note is None:
             return False
         self.site.publish(note, self._newer_than(size))
-        with self.store.writing(lazily=True) as tx:
-            token = self._require(tx)
-            if tx.newest() < size:
+        if self._known_note is None or self._known_note.size < size:
+            with self.store.writing(lazily=True) as tx:
+                token, _ = self._require(tx)
                 tx.publish(size, root, note, token)
-        self.published = Published(size, root, note)
+        self.published = self._known_note = Published(size, root, note)
         self._edge = tree.partial()
         return True
 
@@ -391,7 +395,9 @@ class Sequencer:
 
     def _check_site(self) -> None:
         """Refuse to go on from files that have changed since they were published, or where a check found damage."""
-        require_whole(self.store.said("halted"))
+        if not self._looked:
+            self.store.standing().require_whole()
+        self._looked = False
         if self.published is None:
             return
         for path, raw in (*self._edge, ("checkpoint", self.published.note)):
@@ -405,7 +411,8 @@ class Sequencer:
         return tiles.consistency(self.site.read_staged, old, new)
 
     def _newer_than(self, size: int) -> Callable[[bytes], bool]:
-        return lambda note: self.signing.check(note).size <= size
+        mine = self.published.note if self.published and self.published.size <= size else None
+        return lambda note: note == mine or self.signing.check(note).size <= size
 
 
 def conflict(item: Item, index: int | None) -> LedgerError:
@@ -429,23 +436,6 @@ def check_mark(origin: str, size: int, mark: Mark) -> None:
             f"{size}",
             "this is an older copy: restore a newer one; nothing is signed until then",
             code="ledger.rolled_back",
-        )
-
-
-def require_open(tx: Writing) -> None:
-    """Refuse to add to a log that is frozen or halted."""
-    if tx.said("state") == "frozen":
-        raise LedgerError(
-            "a log that takes entries", "one that is frozen", "append to its successor", code="log.frozen"
-        )
-    require_whole(tx.said("halted"))
-
-
-def require_whole(halted: str | None) -> None:
-    """Refuse to go on with a log in which damage was found."""
-    if halted is not None:
-        raise LedgerError(
-            "a log without damage", halted, "run `titer ledger fsck`, mend it, then `fsck --resume`", code="log.halted"
         )
 
 

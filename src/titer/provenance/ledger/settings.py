@@ -23,10 +23,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from titer.errors import LedgerError, RecordError
 from titer.provenance.ledger import merkle, note, record
+from titer.provenance.ledger.admission import Admitted, Checkers
 from titer.provenance.ledger.checkpoint import Checkpoint
 from titer.provenance.ledger.export import restore
 from titer.provenance.ledger.fsck import Findings, Fsck
-from titer.provenance.ledger.ledger import Admitted, Ledger
+from titer.provenance.ledger.ledger import Ledger
 from titer.provenance.ledger.mark import Mark, open_mark
 from titer.provenance.ledger.mirror import source_at
 from titer.provenance.ledger.policy import Policy
@@ -138,12 +139,13 @@ def read(folder: Path) -> Settings:
     return found
 
 
-def opened(folder: Path, cosign: Cosign | None = None) -> Ledger:
+def opened(folder: Path, cosign: Cosign | None = None, *, checkers: int = 0) -> Ledger:
     """The ledger in a folder.
 
     Arguments
         folder: where it is.
         cosign: asks witnesses; see `titer.provenance.ledger.sequencer.Cosign`.
+        checkers: processes that check records, where hundreds come in a second; 0 to check in the thread that appends.
     """
     settings = read(folder)
     store = Store.open(settings.url(folder))
@@ -153,13 +155,15 @@ def opened(folder: Path, cosign: Cosign | None = None) -> Ledger:
         raise LedgerError(
             f"entries of {settings.origin}", f"{known}", "name the right database", code="ledger.settings"
         )
+    check = partial(admit, settings.origin)
     return Ledger(
         store,
         Site(folder),
         open_mark(settings.mark),
         settings.origin,
         signing(folder, settings, cosign),
-        partial(admit, settings.origin),
+        check,
+        checkers=Checkers(check, checkers) if checkers else None,
     )
 
 

@@ -25,7 +25,7 @@ from titer.provenance.ledger._filesystem import require_local
 _CHUNK = 4096
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Entry:
     """One row of the table of entries."""
 
@@ -44,6 +44,44 @@ class Item(NamedTuple):
     capture_key: str
     counter: int
     number: int | None = None
+
+
+class Standing(NamedTuple):
+    """How a log stands: the lease, whether it is frozen, why it is halted, and its size."""
+
+    holder: str
+    token: int
+    frozen: bool
+    halted: str | None
+    size: int
+
+    def require(self, token: int) -> None:
+        """Refuse unless the lease is still held under this token."""
+        if self.token != token:
+            raise LedgerError(
+                f"the lease under fencing token {token}",
+                f"token {self.token}, held by {self.holder or 'nobody'}",
+                "leave sequencing to the new holder; what was not acknowledged may be appended again",
+                code="lease.lost",
+            )
+
+    def require_open(self) -> None:
+        """Refuse to add to a log that is frozen or halted."""
+        if self.frozen:
+            raise LedgerError(
+                "a log that takes entries", "one that is frozen", "append to its successor", code="log.frozen"
+            )
+        self.require_whole()
+
+    def require_whole(self) -> None:
+        """Refuse to go on with a log in which damage was found."""
+        if self.halted is not None:
+            raise LedgerError(
+                "a log without damage",
+                self.halted,
+                "run `titer ledger fsck`, mend it, then `fsck --resume`",
+                code="log.halted",
+            )
 
 
 @dataclass(frozen=True)
@@ -183,6 +221,12 @@ class Store:
             row = connection.execute(_LEASE).one()
         return str(row[0]), int(row[1]), int(row[2])
 
+    def standing(self) -> Standing:
+        """How the log stands, in one look."""
+        with _told(), self._reader.connect() as connection:
+            row = connection.execute(_STANDING).one()
+        return Standing(row[0], row[1], row[2] == "frozen", row[3], row[4])
+
     def integrity(self) -> list[str]:
         """What the database itself finds broken in its pages and indices (SQLite; PostgreSQL checks its own pages)."""
         if self.dialect != "sqlite":
@@ -264,14 +308,12 @@ class Writing:
 
     def require(self, token: int) -> None:
         """Refuse unless the lease is still held under this token."""
-        holder, current, _ = self.lease()
-        if current != token:
-            raise LedgerError(
-                f"the lease under fencing token {token}",
-                f"token {current}, held by {holder or 'nobody'}",
-                "leave sequencing to the new holder; what was not acknowledged may be appended again",
-                code="lease.lost",
-            )
+        self.standing().require(token)
+
+    def standing(self) -> Standing:
+        """How the log stands, in one look."""
+        row = self.connection.execute(_STANDING).one()
+        return Standing(row[0], row[1], row[2] == "frozen", row[3], row[4])
 
     def size(self) -> int:
         """How many entries there are."""
@@ -325,11 +367,6 @@ class Writing:
         """Write down a checkpoint."""
         self.connection.execute(_PUBLISH, {"size": size, "root": root, "note": note, "fence": token})
 
-    def newest(self) -> int:
-        """The size of the newest checkpoint; -1 before the first."""
-        row = self.connection.execute(_NEWEST).first()
-        return -1 if row is None else int(row[0])
-
     def say(self, name: str, value: str) -> None:
         """Write down something that the log says of itself, over what it said before."""
         if self.connection.execute(_RESAY, {"name": name, "value": value}).rowcount == 0:
@@ -350,6 +387,11 @@ def _found(connection: sa.Connection, capture_key: str, counter: int) -> Entry |
     return None if row is None else Entry(row[0], bytes(row[1]), bytes(row[2]), row[3], row[4])
 
 
+_STANDING = sa.text(
+    "SELECT holder, token, (SELECT value FROM log WHERE name = 'state'), "
+    "(SELECT value FROM log WHERE name = 'halted'), (SELECT coalesce(max(idx), -1) + 1 FROM entries) "
+    "FROM lease WHERE id = 1"
+)
 _SIZE = sa.text("SELECT coalesce(max(idx), -1) + 1 FROM entries")
 _LEASE = sa.text("SELECT holder, token, beat FROM lease WHERE id = 1")
 _MADE = sa.text("SELECT to_regclass('lease')")
