@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from guard_tools import Counting, Hospital
-from test_guarded_images import _changed, _image, _one_up, _pixels
+from test_guarded_images import _changed, _image, _one_up
 
 from titer.errors import GuardError
 from titer.provenance.guard.http import application
@@ -77,7 +77,7 @@ def many(files: dict[str, bytes], media: str = "form-data", **more: str) -> dict
 @pytest.mark.parametrize(
     ("path", "media", "raw", "other"),
     [
-        ("/text", "text/plain; charset=utf-8", "Kein Befund.".encode(), b"Befund."),
+        ("/text", "text/plain; charset=utf-8", b"Kein Befund.", b"Befund."),
         ("/fhir", "application/fhir+json", PATIENT, PATIENT.replace(b"1970", b"1971")),
         ("/row", "application/json", ROW, ROW.replace(b"1.10", b"1.11")),
         ("/objects", "application/fhir+json", PATIENT, PATIENT.replace(b"1970", b"1972")),

@@ -23,6 +23,7 @@ from starlette.concurrency import run_in_threadpool
 
 from titer.errors import FingerprintError, ProvenanceError
 from titer.provenance.fingerprint import Limits as Parsing
+from titer.provenance.fingerprint.fingerprint import refuse
 from titer.provenance.guard.intake import Asked, Door, Turned
 from titer.provenance.guard.multipart import parts
 from titer.provenance.guard.stow import MISMATCH, NOT_UNDERSTOOD, Outcome, failure_of, instance_of, report
@@ -153,17 +154,20 @@ def _kind(kind: str | None, asked: Asked) -> str | None:
     return fits[0] if len(fits) == 1 else None
 
 
-def _files(asked: Asked, most: int) -> dict[str, bytes]:
+def _files(asked: Asked, most: int) -> Source:
+    """The files of one recording: several with one header among them, or a single one of another format."""
     found: dict[str, bytes] = {}
     for part in parts(asked.body, asked.media, most):
         if not _FILE.fullmatch(part.file) or part.file in found:
-            raise FingerprintError(
-                "files with names of letters, digits and .-_~, each once",
-                "another name",
-                "send each file of the recording under its own name",
-                code="malformed.file_name",
-            )
+            remedy = "send each file of the recording under its own name"
+            raise refuse("malformed.file_name", "names of letters, digits and .-_~, each once", "another", remedy)
         found[part.file] = part.content
+    headers = sum(name.endswith(".hea") for name in found)
+    if len(found) == 1 and not headers:
+        return next(iter(found.values()))
+    if headers != 1:
+        remedy = "send the files of one recording"
+        raise refuse("malformed.recording", "one header (.hea) among the files", f"{headers}", remedy)
     return found
 
 

@@ -1,4 +1,4 @@
-"""A web server in a thread: to this machine alone by default, with bounds on connections and on how long one may dawdle."""
+"""A web server in a thread: for this machine alone by default, with bounds on connections and on who dawdles."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _START_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Tls:
-    """Files for HTTPS: certificate chain and private key; `callers` has the authorities whose certificates callers need."""
+    """Files for HTTPS: certificate chain and private key; `callers`: authorities that must vouch for callers."""
 
     certificate: Path
     key: Path
