@@ -6,8 +6,10 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +19,12 @@ import numpy as np
 import pytest
 from test_cli import titer
 
-from titer.cli.guard_plan import read_plan
+from titer.cli.guard_model import opened
+from titer.cli.guard_plan import ModelPlan, read_plan
 from titer.cli.guard_prepare import preparation
 from titer.errors import GuardError, PlanError
 from titer.provenance.guard.dicom import SUCCESS, send
+from titer.provenance.ledger.settings import state
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guard.md"
 NOTE = "No acute finding."
@@ -159,8 +163,11 @@ def test_a_folder_and_a_gateway_from_the_command_line(place: Path) -> None:
     words = ("capture", "watch", place / "ledger", place / "site", place / "in", "--kind", "text", "--settle", "0")
     assert " published text " in titer(*words, "--once").stdout
     assert titer(*words, "--once").stdout == ""
-    with serving(*words, folder=place) as watched, subprocess.Popen(["sleep", "2"]):
+    before, until = state(place / "ledger")["entries"], time.monotonic() + 60
+    with serving(*words, folder=place) as watched:
         (place / "in" / "late.txt").write_text("A late note.")
+        while state(place / "ledger")["entries"] == before and time.monotonic() < until:
+            time.sleep(0.05)
     assert watched["said"].count(" published text ") == 1
     with (
         serving("capture", "http", "ledger", "site", "--open", "--port", "0", folder=place) as gateway,
@@ -208,7 +215,7 @@ def test_settings_are_checked_before_anything_starts(place: Path, tmp_path: Path
         ({"kind": "text"}, b"Kein Befund.", (1, 1)),
         (
             {"kind": "signal"},
-            {"a.hea": b"a 1 500 2\na.dat 16 200/mV 16 0 0 0 0 II\n", "a.dat": bytes([1, 0, 2, 0])},
+            {"a.hea": b"a 1 500 2\na.dat 16 200/mV 16 0 1 3 0 II\n", "a.dat": bytes([1, 0, 2, 0])},
             (1, 1, 2),
         ),
     ],
@@ -233,3 +240,62 @@ def test_settings_of_another_kind_of_input_are_refused() -> None:
     for plan in ({"kind": "text", "std": 2.0}, {"kind": "row"}, {"kind": "image", "columns": ["a"]}):
         with pytest.raises(PlanError):
             preparation(PreparePlan.model_validate(plan))
+
+
+SERVICE = """
+import json, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Service(BaseHTTPRequestHandler):
+    def answer(self, told):
+        raw = json.dumps(told).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def do_GET(self):
+        given, answer = ({"name": name, "datatype": "FP32", "shape": [-1, 2]} for name in "xy")
+        self.answer({"name": "sum", "inputs": [given], "outputs": [answer]})
+
+    def do_POST(self):
+        (given,) = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["inputs"]
+        told = {"name": "y", "datatype": "FP32", "shape": [1], "data": [sum(given["data"])]}
+        self.answer({"model_name": "sum", "outputs": [told]})
+
+    def log_message(self, *words):
+        pass
+
+HTTPServer(("127.0.0.1", int(sys.argv[1])), Service).serve_forever()
+"""
+
+
+def test_an_endpoint_that_a_command_starts_is_asked_and_ends_with_the_guard() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = (sys.executable, "-c", SERVICE, str(port))
+    plan = ModelPlan(kserve=f"http://127.0.0.1:{port}/v2/models/sum", command=command, digest="ab" * 32)
+    with opened(plan) as (ask, digest):
+        assert digest == "ab" * 32
+        assert ask(np.array([[1.5, 2.0]])) == {"y": np.array([3.5], np.float32)}
+    with pytest.raises(GuardError) as told:
+        ask(np.array([[1.5, 2.0]]))
+    assert told.value.code == "model.failed"
+    for words in (("/no/such/program",), (sys.executable, "-c", "")):
+        with pytest.raises(GuardError) as told, opened(plan.model_copy(update={"command": words})):
+            pass
+        assert told.value.code == "model.command"
+
+
+def test_a_model_of_text_answers_in_text(tmp_path: Path) -> None:
+    import onnx
+    from onnx import TensorProto, helper
+
+    ports = [helper.make_tensor_value_info(name, TensorProto.STRING, [None, 1]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "same", ports[:1], ports[1:])
+    path = tmp_path / "same.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    with opened(ModelPlan(onnx=path)) as (ask, _):
+        assert ask(np.array([["Kein Befund."]]))["y"].tolist() == [["Kein Befund."]]
+    with pytest.raises(GuardError, match="inputs x; outputs y"), opened(ModelPlan(onnx=path, input="z")):
+        pass
