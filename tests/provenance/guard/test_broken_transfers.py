@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import io
 import socket
+import ssl
 import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from guard_tools import Counting, Hospital
 from pydicom import dcmread
+from test_guard_http import certified
 from test_guarded_images import _image, _pixels
 
 from titer.provenance.guard.dicom import NO_RESOURCES, NOT_UNDERSTOOD, SUCCESS, Receiver, capturing, guarding, send
 from titer.provenance.guard.limits import Limits
+from titer.provenance.guard.serving import Tls
 
 _EXPLICIT = b"1.2.840.10008.1.2.1"
 
@@ -253,3 +257,37 @@ def test_only_named_callers_may_send(hospital: Hospital) -> None:
         assert send(RAW, modality.port, caller="OTHER") == -1
         assert send(RAW, modality.port, caller="SCANNER") == SUCCESS
     assert len(told) == 1
+
+
+def test_over_tls_strangers_are_refused_and_a_stopped_handshake_stops_nobody(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    from pynetdicom import AE
+
+    certificate, key = certified(tmp_path, "site")
+    context = Tls(certificate, key, callers=certificate).context()
+    told: list[Any] = []
+
+    def sent(port: int, *, known: bool) -> int:
+        trusting = ssl.create_default_context(cafile=str(certificate))
+        if known:
+            trusting.load_cert_chain(certificate, key)
+        entity = AE(ae_title="RAW")
+        entity.add_requested_context(CLASS.decode(), _EXPLICIT.decode())
+        line = entity.associate("127.0.0.1", port, tls_args=(trusting, "127.0.0.1"))
+        if not line.is_established:
+            return -1
+        status = int(line.send_c_store(dcmread(io.BytesIO(RAW))).get("Status", -1))
+        line.release()
+        return status
+
+    with (
+        Receiver(capturing(hospital.point, told.append), tls=context, patience=3.0) as modality,
+        socket.create_connection(("127.0.0.1", modality.port)) as stopped,
+    ):
+        stopped.sendall(b"\x16\x03\x01")
+        assert sent(modality.port, known=True) == SUCCESS
+        assert sent(modality.port, known=False) == -1
+        assert send(RAW, modality.port) == -1
+        assert sent(modality.port, known=True) == SUCCESS
+    assert len(told) == 2

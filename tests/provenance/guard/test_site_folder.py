@@ -15,12 +15,17 @@ from titer.provenance.guard.quarantine import Quarantine
 
 
 def code(path: Path, work: str) -> str:
-    with pytest.raises(GuardError) as told:
+    """The reason code with which work on a folder is refused."""
+
+    def done() -> None:
         folder = Folder(path)
         if work == "index":
             folder.index()
         elif work == "key":
             folder.public("capture")
+
+    with pytest.raises(GuardError) as told:
+        done()
     return told.value.code
 
 

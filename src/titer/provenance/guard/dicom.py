@@ -70,9 +70,7 @@ class Receiver:
 
         handlers: list[Any] = [(evt.EVT_C_STORE, self._store), (evt.EVT_CONN_OPEN, self._bound)]
         try:
-            self._server = self._entity.start_server(
-                self._address, block=False, evt_handlers=handlers, ssl_context=self._tls
-            )
+            self._server = self._entity.start_server(self._address, block=False, evt_handlers=handlers)
         except OSError as error:
             raise GuardError(
                 "an address to listen at", str(error.strerror), "choose another", code="serve.address"
@@ -112,6 +110,14 @@ class Receiver:
         line = event.assoc.dul.socket
         # The timeout of the socket itself: without it a sender who stops in the middle of a message is waited for.
         line.socket.settimeout(self._patience)
+        if self._tls is not None:
+            # Here, in the association's own thread: whoever stops in mid-handshake keeps nobody else from coming in.
+            try:
+                line.socket = self._tls.wrap_socket(line.socket, server_side=True)
+            except OSError as error:
+                _LOG.warning("an association was refused: %s", type(error).__name__)
+                line.close()
+                return
         receive, taken = line.recv, 0
 
         def recv(count: int) -> Any:
