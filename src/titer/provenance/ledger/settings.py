@@ -96,19 +96,12 @@ def create(
             "choose another disk, best of another host: a backup must not take it along",
             code="mark.inside",
         )
-    with failing(f"a folder {folder}"):
-        (folder / "keys").mkdir(parents=True, exist_ok=True)
-        (folder / "keys").chmod(0o700)
-    keys: tuple[tuple[str, PrivateKey], ...] = (("keys/ed25519.pem", Ed25519PrivateKey.generate()),)
-    if ml_dsa:
-        keys += (("keys/ml-dsa-44.pem", MLDSA44PrivateKey.generate()),)
-    for name, key in keys:
-        put(folder / name, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
+    keys = make_keys(folder, ml_dsa=ml_dsa)
     kept = None
     if policy is not None:
         put(folder / "policy.txt", policy.read_bytes())
         kept = "policy.txt"
-    settings = Settings(origin, place, database, tuple(name for name, _ in keys), kept)
+    settings = Settings(origin, place, database, keys, kept)
     # A key that cannot sign, or a policy that cannot be read, is found before anything else is made.
     signing(folder, settings)
     Store.create(settings.url(folder), origin=origin, predecessor=predecessor).close()
@@ -167,11 +160,34 @@ def opened(folder: Path, cosign: Cosign | None = None, *, checkers: int = 0) -> 
     )
 
 
+def make_keys(folder: Path, *, ml_dsa: bool = True) -> tuple[str, ...]:
+    """New private keys in files of their own, Ed25519 first; gives the files' names."""
+    with failing(f"a folder {folder}"):
+        (folder / "keys").mkdir(parents=True, exist_ok=True)
+        (folder / "keys").chmod(0o700)
+    keys: tuple[tuple[str, PrivateKey], ...] = (("keys/ed25519.pem", Ed25519PrivateKey.generate()),)
+    if ml_dsa:
+        keys += (("keys/ml-dsa-44.pem", MLDSA44PrivateKey.generate()),)
+    for name, key in keys:
+        put(folder / name, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
+    return tuple(name for name, _ in keys)
+
+
 def signers(folder: Path, settings: Settings) -> list[note.Signer]:
     """The log's keys, under its name. Refuses a key file that others may read."""
+    found = signers_of(folder, settings.origin, settings.keys)
+    if not found or found[0].verifier.kind != note.ED25519:
+        raise LedgerError(
+            "an Ed25519 key, named first", f"{settings.keys}", "see `titer ledger init`", code="key.missing"
+        )
+    return found
+
+
+def signers_of(folder: Path, name: str, keys: Sequence[str], *, cosigner: bool = False) -> list[note.Signer]:
+    """The keys in files, under a name; as those of a witness with `cosigner`."""
     found = []
-    for name in settings.keys:
-        path = folder / name
+    for file in keys:
+        path = folder / file
         try:
             mode, raw = path.stat().st_mode & 0o777, path.read_bytes()
         except OSError as error:
@@ -198,11 +214,7 @@ def signers(folder: Path, settings: Settings) -> list[note.Signer]:
                 "see `titer ledger init`",
                 code="key.invalid",
             )
-        found.append(note.Signer(settings.origin, key))
-    if not found or found[0].verifier.kind != note.ED25519:
-        raise LedgerError(
-            "an Ed25519 key, named first", f"{settings.keys}", "see `titer ledger init`", code="key.missing"
-        )
+        found.append(note.Signer(name, key, cosigner))
     return found
 
 
