@@ -7,12 +7,17 @@ from pathlib import Path
 
 import click
 
+from titer.cli.witness import witness
+
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
 @click.group()
 def ledger() -> None:
     """Keep signed records where nobody can rewrite them unnoticed (see docs/ledger.md)."""
+
+
+ledger.add_command(witness)
 
 
 @ledger.command()
@@ -54,7 +59,25 @@ def append(folder: Path, leaves: tuple[Path, ...], wait: str, timeout: float, re
             if receipts is not None and each.index is not None and each.state == "published":
                 receipts.mkdir(parents=True, exist_ok=True)
                 put(receipts / f"{path.name}.receipt", log.receipt(each.index))
+        failures = getattr(log.signing.cosign, "failures", {})
+    if any(each.state == "pending" for each in told):
+        for name, code in failures.items():
+            click.echo(f"waiting for witness {name}: {code}", err=True)
     return 0 if all(each.state == wait for each in told) else 1
+
+
+@ledger.command()
+@click.argument("folder", type=_FOLDER)
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+def policy(folder: Path, file: Path) -> int:
+    """Let the policy in FILE (tlog-policy) say which witnesses must have signed, and where they are asked."""
+    from titer.provenance.ledger.cosigning_http import addresses
+    from titer.provenance.ledger.settings import govern
+
+    raw = file.read_bytes()
+    govern(folder, raw)
+    click.echo(f"{len(addresses(raw))} witnesses are asked from the next start on")
+    return 0
 
 
 @ledger.command()

@@ -52,12 +52,14 @@ class Signing:
         check: a note to its checkpoint; raises RecordError unless the log's own signature is on it.
         cosign: asks witnesses; None for a log without.
         satisfied: whether a note's signatures meet the policy.
+        close: gives back what asking witnesses holds open.
     """
 
     sign: Callable[[Checkpoint], bytes]
     check: Callable[[bytes], Checkpoint]
     cosign: Cosign | None = None
     satisfied: Callable[[bytes], bool] = lambda _: True
+    close: Callable[[], None] = lambda: None
 
 
 @dataclass(slots=True)
@@ -374,7 +376,13 @@ class Sequencer:
             return known.note
         note = self.signing.sign(Checkpoint(self.origin, size, root))
         if self.signing.cosign is not None:
-            note = self.signing.cosign(note, lambda old: self._prove(old, size))
+            try:
+                note = self.signing.cosign(note, lambda old: self._prove(old, size))
+            except LedgerRolledBack:
+                # Whoever was paused while another took over meets a larger tree: its own log's, and no second history.
+                with self.store.writing(lazily=True) as tx:
+                    self._require(tx)
+                raise
         return note if self.signing.satisfied(note) else None
 
     def _grown(self, size: int) -> Rebuild:

@@ -25,6 +25,7 @@ from titer.errors import LedgerError, RecordError
 from titer.provenance.ledger import merkle, note, record
 from titer.provenance.ledger.admission import Admitted, Checkers
 from titer.provenance.ledger.checkpoint import Checkpoint
+from titer.provenance.ledger.cosigning_http import addresses, witnesses
 from titer.provenance.ledger.export import restore
 from titer.provenance.ledger.fsck import Findings, Fsck
 from titer.provenance.ledger.ledger import Ledger
@@ -137,7 +138,8 @@ def opened(folder: Path, cosign: Cosign | None = None, *, checkers: int = 0) -> 
 
     Arguments
         folder: where it is.
-        cosign: asks witnesses; see `titer.provenance.ledger.sequencer.Cosign`.
+        cosign: asks witnesses (see `titer.provenance.ledger.sequencer.Cosign`); None for those whose addresses the
+            policy names.
         checkers: processes that check records, where hundreds come in a second; 0 to check in the thread that appends.
     """
     settings = read(folder)
@@ -254,12 +256,29 @@ def signing(folder: Path, settings: Settings, cosign: Cosign | None = None) -> S
     check = partial(_checked, tuple(each.verifier for each in mine))
     if settings.policy is None:
         return Signing(sign, check, cosign)
-    rules = Policy.parse((folder / settings.policy).read_bytes())
+    policy = (folder / settings.policy).read_bytes()
+    rules = Policy.parse(policy)
     key = mine[0].verifier
     if key not in rules.logs:
         # Keys are younger than the policy; what it asks is which witnesses count.
         rules = replace(rules, logs=(*rules.logs, key))
-    return Signing(sign, check, cosign, lambda raw: rules.judge(raw).satisfied)
+
+    def satisfied(raw: bytes) -> bool:
+        return rules.judge(raw).satisfied
+
+    asked = witnesses(policy, [each.verifier for each in mine], satisfied, folder / "evidence")
+    if cosign is not None or asked is None:
+        return Signing(sign, check, cosign, satisfied)
+    return Signing(sign, check, asked, satisfied, asked.close)
+
+
+def govern(folder: Path, policy: bytes) -> Settings:
+    """Give a ledger another policy, from the next checkpoint on: which witnesses count, and where they are asked."""
+    settings = replace(read(folder), policy="policy.txt")
+    addresses(policy)
+    put(folder / "policy.txt", policy)
+    _write(folder, settings)
+    return settings
 
 
 def admit(origin: str, leaf: bytes) -> Admitted:
