@@ -233,4 +233,4 @@ def status(folder: Path) -> int:
     told = state(folder)
     for name, value in told.items():
         click.echo(f"{name}: {value}")
-    return 1 if told.get("halted") else 0
+    return 1 if told.get("halted") or told.get("evidence of two histories") else 0

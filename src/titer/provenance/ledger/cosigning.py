@@ -1,9 +1,10 @@
 """Asking witnesses for cosignatures, all at once, and no longer than until the policy is met.
 
-Each witness has a thread of its own that always works on the newest checkpoint. Whoever waits for a round stops when the
-signatures suffice, and does not wait long for witnesses that have failed before; these are asked in the background
+Each witness has a thread of its own that always works on the newest checkpoint. Whoever waits for a round stops when
+the signatures suffice, and does not wait long for witnesses that have failed before; these are asked in the background
 until they answer again. Nothing that a witness says can stop a log, but for one thing: a checkpoint with the log's own
-signature that its tree does not grow from. That is proof of two histories, and both checkpoints are kept.
+signature that its tree does not grow from. That is proof of two histories: both checkpoints are kept, and the copy that
+has no quorum stops.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class Round:
         self.told = Checkpoint.parse(self.note.text)
         self.turn = threading.Condition()
         self.signatures: list[note.Signature] = []
+        self.conflicts: list[Conflict] = []
         self.error: ProvenanceError | None = None
         self._prove: Prove | None = prove
 
@@ -202,13 +204,15 @@ class Witnesses:
                     if left <= 0:
                         break
                     now.turn.wait(left)
-                made = now.note.with_(*now.signatures).format()
+                made, suffices = now.note.with_(*now.signatures).format(), self._suffices(now)
         finally:
             now.close()
-        if isinstance(now.error, Conflict):
-            self._keep(now.error)
+        for conflict in now.conflicts:
+            self._keep(conflict)
         if now.error is not None:
             raise now.error
+        if now.conflicts and not suffices:
+            raise now.conflicts[0]
         return made
 
     @property
@@ -249,12 +253,12 @@ class Witnesses:
             self._answer(asker, last)
 
     def _answer(self, asker: Asker, now: Round) -> None:
-        signature, error = None, None
+        signature, proof = None, None
         try:
             signature = asker.cosignature(now)
             failure = ""
         except Conflict as conflict:
-            error, failure = conflict, conflict.code
+            proof, failure = conflict, conflict.code
         except ProvenanceError as other:
             failure = asker.failure if other.code == "witness.late" else other.code
         except Exception:
@@ -267,13 +271,15 @@ class Witnesses:
         with now.turn:
             if signature is not None:
                 now.signatures.append(signature)
-            now.error = now.error or error
+            if proof is not None:
+                now.conflicts.append(proof)
             with self._ready:
                 self._done[asker.name] = now
             now.turn.notify_all()
 
     def _keep(self, conflict: Conflict) -> None:
         told = Checkpoint.parse(note.Note.parse(conflict.ours).text)
+        _LOG.critical("a witness shows a checkpoint of ours that this one does not grow from: %s", conflict.code)
         try:
             self._evidence.mkdir(parents=True, exist_ok=True)
             name = f"{conflict.code.rpartition('.')[2]}-{told.size}-{told.root.hex()[:16]}.txt"

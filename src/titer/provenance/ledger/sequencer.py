@@ -40,7 +40,7 @@ class Cosign(Protocol):
     `prove(old)` gives the consistency proof from a size that a witness knows.
     """
 
-    def __call__(self, note: bytes, prove: Callable[[int], list[bytes]]) -> bytes: ...
+    def __call__(self, note: bytes, prove: Callable[[int], list[bytes]], /) -> bytes: ...
 
 
 @dataclass(frozen=True)

@@ -363,6 +363,8 @@ def state(folder: Path) -> dict[str, str]:
             "mark": "missing" if known is None else str(known),
             "mark on the ledger's disk": "yes: move it to another host" if settings.near(folder) else "no",
         }
+        proofs = sorted((folder / "evidence").glob("*"))
+        told |= {"evidence of two histories": ", ".join(str(path) for path in proofs)} if proofs else {}
         told |= {name: said for name in ("halted", "predecessor", "successor") if (said := store.said(name))}
         return told
     finally:
