@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import random
 import threading
 from collections.abc import Iterator
@@ -153,7 +154,7 @@ def test_a_wrong_signature_under_a_known_key_is_refused_and_those_of_strangers_i
 ) -> None:
     witness = witness_folder.opened(folder)
     told = Note.parse(checkpoint(5, signers=(LOG, LOG_PQ)))
-    good, quantum = told.signatures
+    _, quantum = told.signatures
     stranger = Signer("stranger.example", key(78)).sign(told.text)
     wrong = LOG.sign(Note.parse(checkpoint(6)).text)
     for signatures in ((wrong,), (quantum, wrong), (stranger,), ()):
@@ -282,7 +283,8 @@ def test_times_never_go_back(folder: Path, keys: list[Verifier]) -> None:
     [
         (lambda folder: (folder / "witness.json").unlink(), "witness.missing"),
         (lambda folder: (folder / "witness.json").write_text("{"), "witness.settings"),
-        (lambda folder: (folder / "witness.json").write_text('{"name":"a","keys":[],"logs":[],"format":2}'), "witness.settings"),
+        (lambda folder: (folder / "witness.json").write_text('{"name":"a","keys":[],"format":2}'), "witness.settings"),
+        (lambda folder: changed(folder, format=2), "witness.settings"),
         (lambda folder: (folder / "keys" / "ed25519.pem").chmod(0o644), "key.open"),
         (lambda folder: (folder / "keys" / "ed25519.pem").unlink(), "key.missing"),
     ],
@@ -292,6 +294,11 @@ def test_a_folder_that_cannot_be_used_is_refused(folder: Path, change: object, c
     with pytest.raises(LedgerError) as caught:
         witness_folder.opened(folder)
     assert caught.value.code == code
+
+
+def changed(folder: Path, **more: object) -> None:
+    told = json.loads((folder / "witness.json").read_text())
+    (folder / "witness.json").write_text(json.dumps(told | more))
 
 
 def test_a_witness_is_not_made_twice_and_watches_keys_only(folder: Path) -> None:

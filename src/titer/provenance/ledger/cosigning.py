@@ -54,13 +54,19 @@ class Round:
         Files that give no proof are this log's own trouble, and end the round.
         """
         with self.turn:
-            if self._prove is None:
-                raise _failed("a round that is still on", "one that has ended", "witness.late")
+            prove = self.require_open()
             try:
-                return self._prove(old)
+                return prove(old)
             except ProvenanceError as error:
                 self.error = error
                 raise
+
+    def require_open(self) -> Prove:
+        """What proves growth, while somebody waits for this round; LedgerError after that."""
+        with self.turn:
+            if self._prove is None:
+                raise _failed("a round that is still on", "one that has ended", "witness.late")
+            return self._prove
 
     def close(self) -> None:
         """End the round."""
@@ -99,11 +105,11 @@ class Asker:
                 return signature
             if status == 409 and kind.partition(";")[0].strip() == SIZE_TYPE and (known := _size(body)) != self._known:
                 if known > now.told.size:
-                    self._compare(now, known)
+                    self._compare(now, known, proof)
                     raise _failed(f"a size of at most {now.told.size}", f"{known}, without proof", "witness.ahead")
                 self._known = known
             elif status in (409, 422):
-                self._compare(now, self._known)
+                self._compare(now, self._known, proof)
                 raise _failed("a cosignature", f"status {status}, without proof", "witness.disagrees")
             else:
                 raise _failed("status 200", f"{status}", f"witness.status.{status}")
@@ -118,7 +124,7 @@ class Asker:
         self.key.verify(now.note.text, mine[0].value)
         return mine[0]
 
-    def _compare(self, now: Round, size: int) -> None:
+    def _compare(self, now: Round, size: int, proof: list[bytes]) -> None:
         """Fetch what the witness cosigned, and raise Conflict where it proves two histories of this log."""
         place = sha256(now.told.origin.encode()).hexdigest()
         status, _, raw = self._send(f"{place}/checkpoint", None)
@@ -129,8 +135,9 @@ class Asker:
         if told.origin != now.told.origin or not note.opened(theirs, self._mine) or told.size != size:
             return
         if told.size > now.told.size:
+            # Once the round is over, a later one may have had that larger tree cosigned.
+            now.require_open()
             raise Conflict("ledger.rolled_back", raw, now.note.format())
-        proof = now.proof(told.size)
         try:
             merkle.verify_consistency(told.size, now.told.size, told.root, now.told.root, proof)
         except RecordError as error:
@@ -207,8 +214,6 @@ class Witnesses:
                 made, suffices = now.note.with_(*now.signatures).format(), self._suffices(now)
         finally:
             now.close()
-        for conflict in now.conflicts:
-            self._keep(conflict)
         if now.error is not None:
             raise now.error
         if now.conflicts and not suffices:
@@ -219,6 +224,22 @@ class Witnesses:
     def failures(self) -> Mapping[str, str]:
         """Reason codes by the names of witnesses that failed when they were asked last."""
         return {each.name: each.failure for each in self._askers if each.failure}
+
+    def keep(self, conflict: LedgerRolledBack) -> None:
+        """Keep the proof, once for each checkpoint that a witness shows."""
+        if not isinstance(conflict, Conflict):
+            return
+        told = Checkpoint.parse(note.Note.parse(conflict.theirs).text)
+        path = self._evidence / f"{conflict.code.rpartition('.')[2]}-{told.size}-{told.root.hex()[:16]}.txt"
+        if path.exists():
+            return
+        _LOG.critical("a witness shows a checkpoint of ours that this one does not grow from: %s", conflict.code)
+        try:
+            self._evidence.mkdir(parents=True, exist_ok=True)
+            put(path, b"cosigned by a witness:\n\n" + conflict.theirs + b"\nsigned here:\n\n" + conflict.ours)
+        except (OSError, LedgerError):
+            # It is in the error as well, whose message goes to whoever appends.
+            _LOG.exception("evidence could not be kept")
 
     def close(self) -> None:
         """Ask no more; threads that wait for an answer end with it."""
@@ -259,6 +280,10 @@ class Witnesses:
             failure = ""
         except Conflict as conflict:
             proof, failure = conflict, conflict.code
+            # Two roots of one size are proof by themselves; of a larger tree, only the holder of the lease can tell
+            # whether it is another's who took over.
+            if conflict.code == "ledger.forked":
+                self.keep(conflict)
         except ProvenanceError as other:
             failure = asker.failure if other.code == "witness.late" else other.code
         except Exception:
@@ -276,18 +301,6 @@ class Witnesses:
             with self._ready:
                 self._done[asker.name] = now
             now.turn.notify_all()
-
-    def _keep(self, conflict: Conflict) -> None:
-        told = Checkpoint.parse(note.Note.parse(conflict.ours).text)
-        _LOG.critical("a witness shows a checkpoint of ours that this one does not grow from: %s", conflict.code)
-        try:
-            self._evidence.mkdir(parents=True, exist_ok=True)
-            name = f"{conflict.code.rpartition('.')[2]}-{told.size}-{told.root.hex()[:16]}.txt"
-            text = b"cosigned by a witness:\n\n" + conflict.theirs + b"\nsigned here:\n\n" + conflict.ours
-            put(self._evidence / name, text)
-        except (OSError, LedgerError):
-            # It is in the error as well, whose message goes to whoever appends.
-            _LOG.exception("evidence could not be kept")
 
 
 def _size(body: bytes) -> int:

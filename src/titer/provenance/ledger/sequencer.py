@@ -52,6 +52,7 @@ class Signing:
         check: a note to its checkpoint; raises RecordError unless the log's own signature is on it.
         cosign: asks witnesses; None for a log without.
         satisfied: whether a note's signatures meet the policy.
+        keep: told of proof, from witnesses, that this copy is older than, or differs from, what they cosigned.
         close: gives back what asking witnesses holds open.
     """
 
@@ -59,6 +60,7 @@ class Signing:
     check: Callable[[bytes], Checkpoint]
     cosign: Cosign | None = None
     satisfied: Callable[[bytes], bool] = lambda _: True
+    keep: Callable[[LedgerRolledBack], None] = lambda _: None
     close: Callable[[], None] = lambda: None
 
 
@@ -378,10 +380,11 @@ class Sequencer:
         if self.signing.cosign is not None:
             try:
                 note = self.signing.cosign(note, lambda old: self._prove(old, size))
-            except LedgerRolledBack:
+            except LedgerRolledBack as error:
                 # Whoever was paused while another took over meets a larger tree: its own log's, and no second history.
                 with self.store.writing(lazily=True) as tx:
                     self._require(tx)
+                self.signing.keep(error)
                 raise
         return note if self.signing.satisfied(note) else None
 

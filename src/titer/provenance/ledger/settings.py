@@ -269,7 +269,7 @@ def signing(folder: Path, settings: Settings, cosign: Cosign | None = None) -> S
     asked = witnesses(policy, [each.verifier for each in mine], satisfied, folder / "evidence")
     if cosign is not None or asked is None:
         return Signing(sign, check, cosign, satisfied)
-    return Signing(sign, check, asked, satisfied, asked.close)
+    return Signing(sign, check, asked, satisfied, asked.keep, asked.close)
 
 
 def govern(folder: Path, policy: bytes) -> Settings:
