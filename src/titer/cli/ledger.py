@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from titer.cli.tokens import authority, stamp, times
 from titer.cli.witness import witness
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -17,7 +18,8 @@ def ledger() -> None:
     """Keep signed records where nobody can rewrite them unnoticed (see docs/ledger.md)."""
 
 
-ledger.add_command(witness)
+for command in (witness, authority, stamp, times):
+    ledger.add_command(command)
 
 
 @ledger.command()
@@ -92,10 +94,12 @@ def serve(folder: Path, host: str, port: int, *, scrub: bool) -> int:
     from titer.provenance.ledger.scrub import Scrub
     from titer.provenance.ledger.serve import Server
     from titer.provenance.ledger.settings import opened
+    from titer.provenance.ledger.stamping import Stamper
 
     stop = threading.Event()
     with opened(folder) as log, Server(folder, host, port) as server:
         log.start()
+        threading.Thread(target=Stamper(folder, log.site.checkpoint).run, args=(stop,), daemon=True).start()
         if scrub:
             work = Scrub(log.store, log.site, log.signing.check).run
             threading.Thread(target=work, args=(stop,), daemon=True).start()
@@ -134,12 +138,16 @@ def fsck(folder: Path, *, repair: bool, resume: bool, formats: bool) -> int:
 @click.argument("folder", type=_FOLDER)
 @click.argument("target", type=_FOLDER)
 def export(folder: Path, target: Path) -> int:
-    """Write the published log to the new folder TARGET, checked entry by entry."""
+    """Write the published log to the new folder TARGET, checked entry by entry, and its time tokens."""
+    import shutil
+
     from titer.provenance.ledger.export import export as write
     from titer.provenance.ledger.settings import opened
 
     with opened(folder) as log:
         told = write(log.store, log.site, target, log.signing.check)
+    if (folder / "tokens").is_dir():
+        shutil.copytree(folder / "tokens", target / "tokens")
     click.echo(f"Exported {told.size} entries of {told.origin} to {target / 'public'}")
     return 0
 
@@ -229,8 +237,9 @@ def shard(folder: Path, target: Path, origin: str, mark: str, database: str | No
 def status(folder: Path) -> int:
     """Print how the ledger is: sizes, queue, holder of the lease, mark, halt."""
     from titer.provenance.ledger.settings import state
+    from titer.provenance.ledger.stamping import last_tokens
 
-    told = state(folder)
+    told = state(folder) | last_tokens(folder)
     for name, value in told.items():
         click.echo(f"{name}: {value}")
     return 1 if told.get("halted") or told.get("evidence of two histories") else 0
