@@ -55,7 +55,9 @@ def require_openssl() -> None:
 class Authority:
     """Keys, certificates and a serial number in a folder."""
 
-    def __init__(self, folder: Path, name: str = "Test authority", purpose: str = "timeStamping", days: int = 30) -> None:
+    def __init__(
+        self, folder: Path, name: str = "Test authority", purpose: str = "timeStamping", days: int = 30
+    ) -> None:
         require_openssl()
         folder.mkdir()
         self.folder, self.requests = folder, 0
@@ -79,7 +81,9 @@ class Authority:
         """The answer to a request, as OpenSSL makes it."""
         self.requests += 1
         (self.folder / "query.tsq").write_bytes(query)
-        self.run("ts", "-reply", "-config", "ts.cnf", "-section", "here", "-queryfile", "query.tsq", "-out", "answer.tsr")
+        self.run(
+            "ts", "-reply", "-config", "ts.cnf", "-section", "here", "-queryfile", "query.tsq", "-out", "answer.tsr"
+        )
         return (self.folder / "answer.tsr").read_bytes()
 
     def stamp(self, message: bytes, *options: str) -> bytes:

@@ -62,9 +62,9 @@ def make_times(read: Read, receipt: bytes) -> bytes:
     after: dict[str, Stamped] = {}
     for each in listed:
         if each.size <= told.index:
-            before[each.authority] = max(each, before.get(each.authority, each), key=lambda row: row.last)
+            before[each.authority] = max(each, before.get(each.authority, each), key=lambda row: (row.last, row.size))
         else:
-            after[each.authority] = min(each, after.get(each.authority, each), key=lambda row: row.first)
+            after[each.authority] = min(each, after.get(each.authority, each), key=lambda row: (row.first, row.size))
     found = {
         "v": 1,
         "before": [_entry(read, each, "last", tiles.consistency(grown, each.size, size)) for each in before.values()],
