@@ -19,8 +19,9 @@ from provenance_tools import ORIGIN, check, examined, leaf, make, mark_of, signe
 from titer.cli.main import main
 from titer.errors import LedgerError, LedgerRolledBack, RecordError
 from titer.provenance.ledger import settings, witness_folder
+from titer.provenance.ledger.asker import Asker, Conflict, Round
 from titer.provenance.ledger.checkpoint import Checkpoint
-from titer.provenance.ledger.cosigning import Asker, Conflict, Round, Witnesses
+from titer.provenance.ledger.cosigning import Witnesses
 from titer.provenance.ledger.cosigning_http import LARGEST, Web, addresses
 from titer.provenance.ledger.note import Note, Signer, Verifier, opened
 from titer.provenance.ledger.policy import Policy

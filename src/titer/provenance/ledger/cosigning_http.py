@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from titer.errors import LedgerError, RecordError
 from titer.provenance.ledger import note
-from titer.provenance.ledger.cosigning import Asker, Witnesses
+from titer.provenance.ledger.asker import Asker
+from titer.provenance.ledger.cosigning import Witnesses
 from titer.provenance.ledger.policy import Policy
 
 if TYPE_CHECKING:
