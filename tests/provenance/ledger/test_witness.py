@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import random
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -347,3 +350,30 @@ def test_it_is_served_over_one_connection_with_bounded_requests(server: WitnessS
     (folder / "state" / place.split("/")[1] / "checkpoint").unlink()
     assert ask("GET", place)[0] == 500
     assert {each.name for each in folder.iterdir()} == {"state", "keys", "witness.json"}
+
+
+def test_a_witness_that_is_killed_has_forgotten_nothing_that_it_signed(folder: Path, keys: list[Verifier]) -> None:
+    rng, signed, port = random.Random(3), 0, 0
+    for _ in range(6):
+        words = ["-c", "from titer.cli.main import main; main()", "ledger", "witness", "serve", folder, "--port", port]
+        with subprocess.Popen([sys.executable, *map(str, words)], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            port = int(process.stdout.readline().rpartition(":")[2])
+            line = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+            line.request("POST", "/add-checkpoint", asked(0, 0))
+            answer = line.getresponse()
+            known = 0 if answer.status == 200 else int(answer.read())
+            answer.read()
+            # It may have kept what it could no longer answer, and never the other way about.
+            assert known >= signed
+            killer = threading.Timer(rng.uniform(0.0, 0.15), process.kill)
+            killer.start()
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                for size in range(known, 300):
+                    line.request("POST", "/add-checkpoint", asked(known, size))
+                    answer = line.getresponse()
+                    cosigners(size, Answer(answer.status, answer.read()), keys)
+                    known = signed = size
+            killer.join()
+            process.wait()
+    assert signed > 0

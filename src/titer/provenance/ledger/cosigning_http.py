@@ -25,7 +25,7 @@ def addresses(raw: bytes) -> dict[str, str]:
 
     Raises RecordError for a policy that is not valid, or an address that is not of http or https.
 
-    >>> key = "w.example+0370c5d3+BG9vb29vb29vb29vb29vb29vb29vb29vb29vb29vb29v"
+    >>> key = "w.example+14c3e696+BG9vb29vb29vb29vb29vb29vb29vb29vb29vb29vb29v"
     >>> addresses(f"witness w {key} https://w.example/\\nquorum w\\n".encode())
     {'w': 'https://w.example'}
     """
