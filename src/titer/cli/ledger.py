@@ -70,15 +70,19 @@ def append(folder: Path, leaves: tuple[Path, ...], wait: str, timeout: float, re
 
 @ledger.command()
 @click.argument("folder", type=_FOLDER)
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-def policy(folder: Path, file: Path) -> int:
-    """Let the policy in FILE (tlog-policy) say which witnesses must have signed, and where they are asked."""
-    from titer.provenance.ledger.cosigning_http import addresses
-    from titer.provenance.ledger.settings import govern
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=False)
+def policy(folder: Path, file: Path | None) -> int:
+    """Print what whoever checks receipts needs: the log's key, and which witnesses count (tlog-policy).
 
-    raw = file.read_bytes()
-    govern(folder, raw)
-    click.echo(f"{len(addresses(raw))} witnesses are asked from the next start on")
+    With FILE, let the policy in it say which witnesses must have signed, and where they are asked.
+    """
+    from titer.provenance.ledger.settings import govern, policy_text, read
+
+    if file is None:
+        click.echo(policy_text(folder, read(folder)), nl=False)
+    else:
+        asked = govern(folder, file.read_bytes())
+        click.echo(f"{len(asked)} witnesses are asked from the next start on")
     return 0
 
 

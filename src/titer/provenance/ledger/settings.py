@@ -225,6 +225,15 @@ def verifier_keys(folder: Path, settings: Settings) -> list[str]:
     return [str(each.verifier) for each in signers(folder, settings)]
 
 
+def policy_text(folder: Path, settings: Settings) -> str:
+    """The policy for whoever checks receipts: the log's Ed25519 key, then what its own policy asks of witnesses."""
+    line = f"log {verifier_keys(folder, settings)[0]}\n"
+    if settings.policy is None:
+        return f"{line}quorum none\n"
+    asked = (folder / settings.policy).read_text(encoding="latin-1")
+    return asked if line.strip() in asked.splitlines() else line + asked
+
+
 def checker(keys: Sequence[str]) -> Callable[[bytes], Checkpoint]:
     """What reads checkpoints that are signed under all of these verifier keys of one log."""
     return partial(_checked, tuple(note.Verifier.parse(key) for key in keys))
@@ -272,13 +281,13 @@ def signing(folder: Path, settings: Settings, cosign: Cosign | None = None) -> S
     return Signing(sign, check, asked, satisfied, asked.keep, asked.close)
 
 
-def govern(folder: Path, policy: bytes) -> Settings:
-    """Give a ledger another policy, from the next checkpoint on: which witnesses count, and where they are asked."""
+def govern(folder: Path, policy: bytes) -> dict[str, str]:
+    """Give a ledger another policy, from its next start on; gives the addresses of its witnesses."""
     settings = replace(read(folder), policy="policy.txt")
-    addresses(policy)
+    asked = addresses(policy)
     put(folder / "policy.txt", policy)
     _write(folder, settings)
-    return settings
+    return asked
 
 
 def admit(origin: str, leaf: bytes) -> Admitted:
