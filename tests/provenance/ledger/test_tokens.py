@@ -20,6 +20,7 @@ from provenance_tools import ORIGIN, mark_of, signed_leaf
 from titer.cli.main import cli
 from titer.errors import LedgerError, RecordError
 from titer.provenance.ledger import settings, stamping, tokens
+from titer.provenance.ledger._der import with_sorted_certificates
 from titer.provenance.ledger.record import Opening
 from titer.provenance.ledger.serve import Server
 from titer.provenance.ledger.stamping import Stamper, name_authority, parse_list, stamped
@@ -76,6 +77,20 @@ def test_both_refuse_another_message_another_root_and_another_nonce(authority: A
     with pytest.raises(RecordError) as caught:
         check_token(raw, NOTE, [])
     assert caught.value.code == "token.signature"
+
+
+def test_certificates_may_come_in_any_order(tmp_path: Path) -> None:
+    for n in range(4):
+        chain = Authority(tmp_path / f"chain{n}", f"Authority {n}")
+        settings_file = chain.folder / "ts.cnf"
+        settings_file.write_text(settings_file.read_text() + "certs = ./root.pem\n")
+        raw = chain.stamp(NOTE)
+        assert check_token(raw, NOTE, certificates(chain.root)).authority == f"CN=Authority {n}"
+        right = with_sorted_certificates(raw)
+        assert chain.verifies(right, NOTE)
+        assert (with_sorted_certificates(right), sorted(right)) == (right, sorted(raw))
+        for cut in range(len(raw)):
+            assert len(with_sorted_certificates(raw[:cut])) == cut
 
 
 def test_a_certificate_that_had_run_out_by_then_does_not_count(tmp_path: Path) -> None:

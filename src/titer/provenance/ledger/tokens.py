@@ -22,6 +22,7 @@ from rfc3161_client import (
 )
 
 from titer.errors import LedgerError, RecordError
+from titer.provenance.ledger._der import with_sorted_certificates
 
 LARGEST = 1 << 16
 """The most bytes of an authority's answer."""
@@ -65,7 +66,7 @@ def check_token(raw: bytes, message: bytes, roots: Sequence[x509.Certificate], *
     if len(raw) > LARGEST:
         raise _refused(f"at most {LARGEST} bytes", f"{len(raw)}", "token.invalid")
     try:
-        answer = decode_timestamp_response(raw)
+        answer = decode_timestamp_response(with_sorted_certificates(raw))
         if answer.status != 0:
             raise _refused("one that was granted", f"status {answer.status}", "token.invalid")
         told = answer.tst_info
