@@ -20,6 +20,8 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--policy", type=_FILE, envvar="TITER_POLICY", help="Which logs and witnesses count (tlog-policy).")
 @click.option("--opening", type=_FILE, help="The opening that was stored at capture.")
 @click.option("--revocation", "revocations", type=_FILE, multiple=True, help="Receipt of a record that revokes a key.")
+@click.option("--times", type=_FILE, help="Time tokens around the record, as `titer ledger times` wrote them.")
+@click.option("--authority", "authorities", type=_FILE, multiple=True, help="Root certificates (PEM) for --times.")
 @click.option("--kind", help="Kind of data, where the first bytes do not tell it, such as text.")
 @click.option("--key", type=_FILE, envvar="TITER_KEY", help="For a report of Titer: the public key of its signer.")
 @click.option("--explain", is_flag=True, help="Say what it rests on: layers, signer, index, times, witnesses.")
@@ -31,6 +33,8 @@ def verify(
     policy: Path | None,
     opening: Path | None,
     revocations: tuple[Path, ...],
+    times: Path | None,
+    authorities: tuple[Path, ...],
     kind: str | None,
     key: Path | None,
     explain: bool,
@@ -45,6 +49,8 @@ def verify(
     """
     if receipt is not None and policy is not None:
         found = _found(file, receipt, policy, opening, revocations, kind)
+        if times is not None and found.outcome != "invalid":
+            found = _timed(found, times, receipt, policy, authorities)
     elif not _is_report(file):
         raise click.UsageError("FILE needs --receipt and --policy")
     elif key is None:
@@ -82,6 +88,24 @@ def _found(
         )
     except (FingerprintError, RecordError) as error:
         return Verification("undecided", f"Cannot decide: {error}.", (f"reason: {error.code}",))
+
+
+def _timed(
+    found: Verification, times: Path, receipt: Path, policy: Path, authorities: tuple[Path, ...]
+) -> Verification:
+    from dataclasses import replace
+
+    from titer.errors import RecordError
+    from titer.provenance.ledger.times import bounds
+    from titer.provenance.ledger.tokens import certificates
+    from titer.provenance.ledger.verify import Verification
+
+    try:
+        roots = [each for path in authorities for each in certificates(path.read_bytes())]
+        told = bounds(times.read_bytes(), receipt.read_bytes(), policy.read_bytes(), roots)
+    except RecordError as error:
+        return Verification("invalid", f"The time tokens are not valid: {error}.", (f"reason: {error.code}",))
+    return replace(found, lines=(*found.lines, *told.lines))
 
 
 def _is_report(file: Path) -> bool:
