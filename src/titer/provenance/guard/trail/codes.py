@@ -41,6 +41,7 @@ _FAMILIES = {
     "tensor": "mismatch unsupported",
     "tile": "damaged missing",
     "time": "future",
+    "trail": "event full locked refused unavailable unreachable",
     "unknown": "kind",
     "unsupported": (
         "bits byte_order charset components datatype decoder floats format high_bit interrupted jp2 kind many_claims "

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from titer.errors import GuardError
 from titer.provenance.guard.policy import SOUND, VERDICTS
@@ -107,9 +107,9 @@ def event_of(
     told = parse(leaf)
     ext = {name: str(value) for name, value in told.ext.items()}
     mode = ext.get("mode", "")
-    kind = "override" if mode == "override" else told.kind
+    kind: Any = "override" if mode == "override" else told.kind
     return Event(
-        kind=kind,  # type: ignore[arg-type] - checked when the event is made
+        kind=kind,
         action=action,
         signer=told.capture_key,
         time=told.claimed_time,
