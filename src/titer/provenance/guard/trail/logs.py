@@ -1,8 +1,9 @@
 """The program's log as lines of JSON that hold no identifier: known fields, known words, and whole messages of ours.
 
-A message counts by its template, which is a constant of this program. What is put into it passes if it is a small number,
-a word of a closed list or a hash; all else is written as `withheld`. Of an exception the line tells type and place, never
-its words, for those may quote what was read. Loggers of other packages are left out: nobody knows what they say.
+A message counts by its template, which is a constant of this program. What is put into it passes if it is a small
+number, a word of a closed list or a hash; all else is written as `withheld`. Of an exception the line tells type and
+place, never its words, for those may quote what was read. Loggers of other packages are left out: nobody knows what
+they say.
 """
 
 from __future__ import annotations
