@@ -17,6 +17,7 @@ from titer.provenance.fingerprint import Fingerprint, Limits, explain_difference
 from titer.provenance.guard.capture import digests_of
 from titer.provenance.guard.index import Index, Known
 from titer.provenance.guard.policy import SOUND, Policy
+from titer.provenance.guard.quiet import quiet
 from titer.provenance.guard.stages import stage
 from titer.provenance.guard.view import Doubt, Head, View, head_of
 from titer.provenance.ledger.merkle import leaf_hash
@@ -113,16 +114,16 @@ class Decider:
         except FingerprintError as error:
             verdict = "unsupported" if error.code.startswith("unsupported") else "error"
             return Decision(verdict, (error.code,), "It cannot be fingerprinted exactly.")
-        except Exception:
-            _LOG.exception("a fingerprint failed")
+        except Exception as error:
+            _LOG.error("a fingerprint failed", exc_info=quiet(error))
             return Decision("error", ("fingerprint.failed",), "The guard could not read it.")
         try:
             with stage("lookup"):
                 found = self._judge(made, subject, encounter, expected)
         except ProvenanceError as error:
             found = Decision("error", (error.code,), "The guard could not look it up.")
-        except Exception:
-            _LOG.exception("a look-up failed")
+        except Exception as error:
+            _LOG.error("a look-up failed", exc_info=quiet(error))
             found = Decision("error", ("guard.failed",), "The guard could not look it up.")
         return replace(found, fingerprint=made)
 

@@ -10,6 +10,7 @@ from typing import Any
 from titer.errors import FingerprintError, ProvenanceError
 from titer.provenance.guard.capture import Capture, Captured
 from titer.provenance.guard.inprocess import Answer, Guarded
+from titer.provenance.guard.quiet import quiet
 
 _LOG = logging.getLogger(__name__)
 
@@ -70,8 +71,8 @@ class Receiver:
             # The sender keeps it and tries again.
             _LOG.critical("an image could not be taken: %s", error.code)
             return NO_RESOURCES
-        except Exception:
-            _LOG.exception("an image could not be taken")
+        except Exception as error:
+            _LOG.critical("an image could not be taken", exc_info=quiet(error))
             return NO_RESOURCES
 
 

@@ -27,8 +27,10 @@ from titer.provenance.guard.index import Index
 from titer.provenance.guard.limits import Limits
 from titer.provenance.guard.policy import SOUND, Action, Finding, Policy
 from titer.provenance.guard.quarantine import Quarantine, require_two
+from titer.provenance.guard.quiet import quiet
 from titer.provenance.guard.stages import begin, stage, under_way
 from titer.provenance.guard.tensor import private_copy, tensor_digest
+from titer.provenance.guard.trail.codes import known
 from titer.provenance.guard.trail.event import Done, Event, event_of
 from titer.provenance.guard.trail.listeners import Listener, Listeners
 from titer.provenance.guard.view import LedgerView, View
@@ -149,7 +151,7 @@ class Guarded:
             action = self.policy.action(checked.verdict, detected=True)
             checked = replace(checked, reasons=(*checked.reasons, *(each.code for each in found)))
         if checked.reasons:
-            _LOG.warning("%s: %s (%s)", action, checked.verdict, ", ".join(checked.reasons))
+            _LOG.warning("%s: %s (%s)", action, checked.verdict, ", ".join(known(checked.reasons)))
         return self._withhold(raw, kind, checked) if action == "quarantine" else self._ask(given, action, checked)
 
     def override(self, name: str, first: str, second: str, reason: str) -> Answer:
@@ -215,8 +217,8 @@ class Guarded:
         for detector in self.policy.detectors:
             try:
                 told = detector(replace(case, tensor=private_copy(case.tensor)))
-            except Exception:
-                _LOG.exception("a detector failed")
+            except Exception as error:
+                _LOG.error("a detector failed", exc_info=quiet(error))
                 told = Finding("detector.failed", float("nan"))
             if told is not None:
                 found.append(told)

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from titer.provenance.guard.policy import ACTIONS, VERDICTS
+from titer.provenance.guard.quiet import Withheld
 from titer.provenance.guard.trail.codes import CODES
 from titer.provenance.guard.trail.event import DONE, KINDS, Event
 
@@ -144,10 +145,11 @@ def _of_event(event: Event) -> dict[str, Any]:
 
 def _of_error(error: BaseException, trace: TracebackType | None) -> dict[str, Any]:
     code = getattr(error, "code", None)
+    kind = error.name if isinstance(error, Withheld) else type(error).__name__
     frames = list(traceback.walk_tb(trace))[-_DEPTH:]
     places = [f"{frame.f_globals.get('__name__', '')}:{line}" for frame, line in frames]
     return {
-        "error": type(error).__name__ if _NAME.fullmatch(type(error).__name__) else WITHHELD,
+        "error": kind if _NAME.fullmatch(kind) else WITHHELD,
         "code": code if isinstance(code, str) and code in CODES else None,
         "where": [each for each in places if _NAME.fullmatch(each.partition(":")[0])],
     }
