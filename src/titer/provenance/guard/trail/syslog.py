@@ -1,7 +1,8 @@
 """Syslog over TLS, as IHE ATNA asks: messages of RFC 5424, framed and sent as RFC 5425 says.
 
 The protocol has no answer to a message. So that none is lost unseen, each batch has a connection of its own, and counts
-as delivered only once the receiver has closed it in turn: TCP resets a connection whose bytes were not read.
+as delivered once the receiver has answered the end of it, as RFC 5425 obliges it to: TLS gives that answer only after
+everything before it.
 
 Sources: RFC 5424; RFC 5425 (4.3 framing, 4.4 closing); IHE ITI TF-2, ITI-20; DICOM PS3.15, A.6.
 """
@@ -11,9 +12,10 @@ from __future__ import annotations
 import ipaddress
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from titer.errors import GuardError
 from titer.provenance.guard.trail.event import require_source
@@ -24,6 +26,7 @@ PORT = 6514
 
 _PRIORITY = 10 * 8 + 5  # facility 10, security and authorization; severity 5, notice
 _MARK = b"\xef\xbb\xbf"
+_CHUNK = 65536
 
 
 def message(xml: bytes, time: int, *, host: str = "-", program: str = "titer") -> bytes:
@@ -59,6 +62,8 @@ class TlsSyslog:
         authorities: PEM file of those whose certificates count; None for those of the system.
         certificate, key: PEM files of this guard's own certificate, for receivers that ask for one.
         timeout: seconds for each step.
+        farewell: whether the receiver's own close_notify is waited for. False for receivers that break off instead:
+            then what was under way while one of them went down can be lost.
     """
 
     def __init__(
@@ -70,8 +75,9 @@ class TlsSyslog:
         certificate: Path | None = None,
         key: Path | None = None,
         timeout: float = 10.0,
+        farewell: bool = True,
     ) -> None:
-        self._address, self._timeout = (host, port), timeout
+        self._address, self._timeout, self._farewell = (host, port), timeout, farewell
         self._context = client_context(authorities, certificate, key)
 
     def send(self, messages: Sequence[bytes]) -> None:
@@ -79,10 +85,9 @@ class TlsSyslog:
         try:
             with socket.create_connection(self._address, self._timeout) as plain:
                 plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                with self._context.wrap_socket(plain, server_hostname=self._address[0]) as secure:
-                    secure.settimeout(self._timeout)
-                    secure.sendall(b"".join(map(framed, messages)))
-                    _close(secure)
+                talk = _Talk(plain, self._context, self._address[0])
+                talk.say(b"".join(map(framed, messages)))
+                talk.end(farewell=self._farewell)
         except (OSError, ssl.CertificateError) as error:
             raise GuardError(
                 "a syslog receiver that takes messages over TLS",
@@ -92,11 +97,54 @@ class TlsSyslog:
             ) from error
 
 
-def _close(secure: ssl.SSLSocket) -> None:
-    """Say that this was all, and wait until the receiver has read it and closes too."""
-    # A receiver may end TCP without TLS's own farewell; an end is an end, while unread bytes would be a reset.
-    with suppress(ssl.SSLEOFError, ssl.SSLZeroReturnError):
-        secure.unwrap()
+class _Talk:
+    """One TLS connection over buffers of its own.
+
+    Python's `unwrap` takes a fatal alert for a farewell, so that a receiver which refuses our certificate would seem to
+    have taken everything; here the end is read like any other bytes, and an alert stays an error.
+    """
+
+    def __init__(self, plain: socket.socket, context: ssl.SSLContext, host: str) -> None:
+        self._plain, self._incoming, self._outgoing = plain, ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._secure = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        self._do(self._secure.do_handshake)
+
+    def say(self, raw: bytes) -> None:
+        self._do(lambda: self._secure.write(raw))
+
+    def end(self, *, farewell: bool) -> None:
+        """Say that this was all, and wait until the receiver says so too."""
+        with suppress(ssl.SSLWantReadError):
+            while self._incoming.pending:
+                self._secure.read(_CHUNK)
+        with suppress(ssl.SSLWantReadError):
+            self._secure.unwrap()
+        try:
+            # A receiver has nothing to say; one that talks without end has not understood.
+            for _ in range(_CHUNK):
+                if not self._do(lambda: self._secure.read(_CHUNK)):
+                    return
+            raise OSError("a receiver that does not stop")
+        except ssl.SSLZeroReturnError:
+            return
+        except ssl.SSLEOFError:
+            if farewell:
+                raise
+
+    def _do(self, work: Callable[[], Any]) -> Any:
+        while True:
+            try:
+                done = work()
+            except ssl.SSLWantReadError:
+                self._plain.sendall(self._outgoing.read())
+                chunk = self._plain.recv(_CHUNK)
+                if chunk:
+                    self._incoming.write(chunk)
+                else:
+                    self._incoming.write_eof()
+            else:
+                self._plain.sendall(self._outgoing.read())
+                return done
 
 
 def client_context(authorities: Path | None, certificate: Path | None, key: Path | None) -> ssl.SSLContext:
