@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import re
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -171,11 +172,13 @@ def pem(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return certificates(tmp_path_factory.mktemp("pem"))
 
 
-def _sender(pem: Certificates, port: int, mine: str = "", host: str = "localhost") -> TlsSyslog:
-    more = {}
+def _sender(
+    pem: Certificates, port: int, mine: str = "", host: str = "localhost", *, farewell: bool = True
+) -> TlsSyslog:
+    more: dict[str, Any] = {"farewell": farewell}
     if mine:
         certificate, key = getattr(pem, mine)
-        more = {"certificate": certificate, "key": key}
+        more |= {"certificate": certificate, "key": key}
     return TlsSyslog(host, port, authorities=pem.authority, timeout=10, **more)
 
 
@@ -183,7 +186,7 @@ def _sender(pem: Certificates, port: int, mine: str = "", host: str = "localhost
 @pytest.mark.parametrize("mutual", [True, False])
 def test_all_messages_arrive_whole_and_in_order(pem: Certificates, tmp_path: Path, mutual: bool, polite: bool) -> None:
     with SyslogReceiver(pem, mutual=mutual, polite=polite) as receiver:
-        send = _sender(pem, receiver.port, "client" if mutual else "").send
+        send = _sender(pem, receiver.port, "client" if mutual else "", farewell=polite).send
         with Outbox(tmp_path / "atna", send, batch=16, first=0.01) as outbox:
             listener = Atna("guard-1", outbox.put, message)
             for each in EVENTS:
@@ -218,6 +221,12 @@ def test_a_receiver_that_is_away_is_sent_all_when_it_comes(pem: Certificates, tm
     ):
         assert outbox.drain(30)
         assert receiver.messages == [b"kept"]
+
+
+def test_without_an_answer_to_its_end_a_batch_is_not_delivered(pem: Certificates) -> None:
+    with SyslogReceiver(pem, polite=False) as receiver, pytest.raises(GuardError) as caught:
+        _sender(pem, receiver.port).send([b"read, perhaps"])
+    assert caught.value.code == "trail.unreachable"
 
 
 @pytest.mark.parametrize("mine", ["", "stranger"])
