@@ -9,8 +9,8 @@ import pytest
 from provenance_tools import address, admit, check, leaf, make, mark_of, reopen, signed_leaf
 
 from titer.errors import LedgerError, LedgerRolledBack, ProvenanceError
-from titer.provenance.ledger.drill import drill
 from titer.provenance.ledger.admission import Admitted
+from titer.provenance.ledger.drill import drill
 from titer.provenance.ledger.export import export
 from titer.provenance.ledger.mirror import mirror, source_at
 from titer.provenance.ledger.publish import Site
