@@ -92,11 +92,15 @@ class Index:
         self._engine.dispose()
 
     def _make(self) -> None:
-        try:
-            _META.create_all(self._engine)
-        except sa.exc.DBAPIError:
-            # Of two processes that make the tables at once one comes too late; then they are there.
-            _META.create_all(self._engine)
+        # Of processes that make the tables at once, one comes first at each of them; the others look again.
+        for left in range(2 * len(_META.tables), -1, -1):
+            try:
+                _META.create_all(self._engine)
+            except sa.exc.DBAPIError:
+                if not left:
+                    raise
+            else:
+                return
 
     def put(self, leaf: bytes, opening: Opening) -> bytes:
         """Keep an opening and its tags; returns the leaf's hash. The same again changes nothing."""
@@ -204,7 +208,7 @@ def _known(row: Any) -> Known:
 def _prepare(connection: sa.engine.interfaces.DBAPIConnection, record: object) -> None:  # noqa: ARG001 - SQLAlchemy's
     cursor = connection.cursor()
     # Erased openings must not linger in free pages.
-    for setting in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "busy_timeout = 30000"):
+    for setting in ("busy_timeout = 30000", "journal_mode = WAL", "synchronous = FULL", "secure_delete = ON"):
         cursor.execute(f"PRAGMA {setting}")
     cursor.close()
 
