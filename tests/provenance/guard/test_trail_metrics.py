@@ -85,7 +85,7 @@ def test_log_queues_and_listeners_are_told(hospital: Hospital, tmp_path: Path) -
     age = (hospital.ledger.site.public / "checkpoint").stat().st_mtime
     with Outbox(tmp_path / "queue", away) as outbox:
         outbox.put(b"waits")
-        metrics = Metrics(hospital.ledger, {"atna": outbox}, clock=lambda: age + 60)
+        metrics = Metrics(hospital.ledger, lambda: {"atna": outbox}, clock=lambda: age + 60)
         guarded = hospital.guarded(Counting(), listeners=[metrics, fails])
         metrics.watch(guarded.listeners)
         guarded(b"measured", "text")

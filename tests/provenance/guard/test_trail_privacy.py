@@ -32,6 +32,7 @@ from titer.provenance.guard.trail.logs import Log, handler
 from titer.provenance.guard.trail.metrics import Metrics
 from titer.provenance.guard.trail.ndjson import NdjsonFolder
 from titer.provenance.guard.trail.outbox import Outbox
+from titer.provenance.guard.trail.spool import Spool
 from titer.provenance.guard.trail.syslog import TlsSyslog, message
 
 ALL = " ".join(PLANTED.values())
@@ -112,8 +113,11 @@ class _Out:
         }
         files = NdjsonFolder(folder / "trail" / "files")
         stack.callback(files.close)
-        self.metrics = Metrics(hospital.ledger, self.queues)
+        self.metrics = Metrics(hospital.ledger, lambda: self.queues)
+        spool = Spool(folder / "trail" / "events.sqlite", [Log()])
+        stack.enter_context(spool.outbox)
         self.listeners = [
+            spool,
             Fhir("guard-1", files.put),
             Fhir("guard-1", self.queues["fhir"].put),
             Atna("guard-1", self.queues["atna"].put, message),

@@ -96,8 +96,9 @@ class Index:
         for left in range(2 * len(_META.tables), -1, -1):
             try:
                 _META.create_all(self._engine)
-            except sa.exc.DBAPIError:
-                if not left:
+            except sa.exc.DBAPIError as error:
+                late = isinstance(error, sa.exc.IntegrityError) or "already exists" in str(error)
+                if not left or not late:
                     raise
             else:
                 return

@@ -27,9 +27,7 @@ class Metrics:
     """A listener that counts.
 
     Arguments
-        ledger: whose sizes are told; None for none. queues: by a name that the site gives each.
-        listeners: those whose failures are told, such as `guarded.listeners`; see `watch`.
-        clock: seconds since 1970.
+        ledger: whose sizes are told; None for none. queues: gives them, by a name for each. clock: seconds since 1970.
 
     `registry` holds all of it, and nothing of what other parts of the program count.
     """
@@ -37,7 +35,7 @@ class Metrics:
     def __init__(
         self,
         ledger: Ledger | None = None,
-        queues: Mapping[str, Outbox] | None = None,
+        queues: Callable[[], Mapping[str, Outbox]] = dict,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -59,7 +57,7 @@ class Metrics:
         for each in STAGES:
             self._stages.labels(each)
         self._watched: list[Listeners] = []
-        self.registry.register(_Around(ledger, queues or {}, self._watched, clock))
+        self.registry.register(_Around(ledger, queues, self._watched, clock))
 
     def __call__(self, event: Event) -> None:
         """Count one event."""
@@ -85,11 +83,11 @@ class _Around(Collector):
     def __init__(
         self,
         ledger: Ledger | None,
-        queues: Mapping[str, Outbox],
+        queues: Callable[[], Mapping[str, Outbox]],
         watched: list[Listeners],
         clock: Callable[[], float],
     ) -> None:
-        self._ledger, self._queues, self._watched, self._clock = ledger, dict(queues), watched, clock
+        self._ledger, self._queues, self._watched, self._clock = ledger, queues, watched, clock
 
     def collect(self) -> Iterable[Metric]:
         """The gauges."""
@@ -117,7 +115,7 @@ class _Around(Collector):
             "waiting": "Messages that are still to be sent.", "refused": "Messages that a receiver will not take.",
             "sent": "Messages delivered.", "failures": "Tries to deliver that failed.",
         }  # fmt: skip
-        counts = {name: each.counts for name, each in self._queues.items()}
+        counts = {name: each.counts for name, each in self._queues().items()}
         for what, text in texts.items():
             made: GaugeMetricFamily | CounterMetricFamily
             if what in ("waiting", "refused"):

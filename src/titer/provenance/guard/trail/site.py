@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
@@ -18,6 +19,7 @@ from titer.provenance.guard.trail.listeners import Listener, Listeners
 from titer.provenance.guard.trail.logs import Log
 from titer.provenance.guard.trail.ndjson import NdjsonFolder
 from titer.provenance.guard.trail.outbox import Outbox
+from titer.provenance.guard.trail.spool import Spool
 from titer.provenance.guard.trail.syslog import PORT, TlsSyslog, message
 from titer.provenance.ledger.ledger import Ledger
 
@@ -79,27 +81,32 @@ class Trail:
         source = require_source(settings.source)
         self.queues: dict[str, Outbox] = {}
         self.metrics_port: int | None = None
-        self._stack = ExitStack()
         self._watch: Callable[[Listeners], None] | None = None
-        found: list[Listener] = [Log()]
+        tls: dict[str, Any] = {name: getattr(settings, name) for name in ("authorities", "certificate", "key")}
+        told: list[Listener] = [Log()]
+        slow: list[Listener] = []
         with ExitStack() as stack:
             if settings.files:
                 files = NdjsonFolder(settings.folder / "fhir")
                 stack.callback(files.close)
-                found.append(Fhir(source, files.put))
-            tls: dict[str, Any] = {name: getattr(settings, name) for name in ("authorities", "certificate", "key")}
+                slow.append(Fhir(source, files.put))
             if settings.fhir is not None:
                 token = None if settings.fhir_token is None else _read(settings.fhir_token)
                 server = FhirServer(settings.fhir, token=token, **tls)
                 stack.callback(server.close)
-                found.append(Fhir(source, self._queue(stack, settings, "fhir", server.send, 1)))
+                slow.append(Fhir(source, self._queue(stack, settings, "fhir", server.send, 1)))
             if settings.syslog is not None:
                 receiver = TlsSyslog(settings.syslog, settings.syslog_port, farewell=settings.farewell, **tls)
-                found.append(Atna(source, self._queue(stack, settings, "atna", receiver.send, 64), message))
+                slow.append(Atna(source, self._queue(stack, settings, "atna", receiver.send, 64), message))
             if settings.metrics_port is not None:
-                found.append(self._metrics(stack, settings, settings.metrics_port, ledger))
+                told.append(self._metrics(stack, settings, settings.metrics_port, ledger))
+            if slow:
+                spool = Spool(settings.folder / "events.sqlite", slow)
+                self.queues = {"events": stack.enter_context(spool.outbox), **self.queues}
+                self.watch(spool.listeners)
+                told.append(spool)
             self._stack = stack.pop_all()
-        self.listeners = tuple(found)
+        self.listeners = tuple(told)
 
     def __enter__(self) -> Trail:
         return self
@@ -114,6 +121,11 @@ class Trail:
         if self._watch is not None:
             self._watch(listeners)
 
+    def drain(self, timeout: float) -> bool:
+        """Wait until nothing waits anywhere; False where something still does after `timeout` seconds."""
+        until = time.monotonic() + timeout
+        return all(each.drain(max(0.0, until - time.monotonic())) for each in self.queues.values())
+
     def close(self) -> None:
         """Stop telling; what waits is sent when the trail is opened again."""
         self._stack.close()
@@ -126,7 +138,7 @@ class Trail:
         from titer.provenance.guard.trail.metrics import Metrics
         from titer.provenance.guard.trail.metrics_server import MetricsServer
 
-        made = Metrics(ledger, self.queues)
+        made = Metrics(ledger, lambda: self.queues)
         self._watch = made.watch
         token = None if settings.metrics_token is None else _read(settings.metrics_token)()
         server = MetricsServer(made.registry, settings.metrics_host, port, token=token)
