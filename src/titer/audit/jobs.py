@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import titer
+from titer.audit.captured import withheld
 from titer.audit.limits import Radius
 from titer.audit.loans import Loans, Training, check_recipe, given_model, ledger_of, searching
 from titer.audit.operating import check_rule, rule_for
@@ -91,8 +92,10 @@ def prepare(plan: Plan, root: Path | None, out: Path | None = None) -> Prepared:
     jobs: dict[str, Job] = {}
     trials: list[Trial] = []
     radii: list[RadiusTrial] = []
-    for number, subject in enumerate(plan.subjects):
-        dataset = _numbered(read_dataset(subject, root), subject, plan)
+    named = [_numbered(read_dataset(subject, root), subject, plan) for subject in plan.subjects]
+    checked = [withheld(subject, dataset) for subject, dataset in zip(plan.subjects, named, strict=True)]
+    plan = plan.model_copy(update={"subjects": tuple(subject for subject, _ in checked)})
+    for number, (subject, dataset) in enumerate(checked):
         # Opened once: every question to an endpoint counts.
         who = recipe_of(subject) or given_model(subject.model, subject, dataset, out)
         threatened = _threats(subject, dataset, who)

@@ -48,6 +48,23 @@ class SplitSpec(Part):
     explain: str = Field("", description="Why near-duplicates are accepted, for the report.")
 
 
+class ReceiptsSpec(Part):
+    """Which cases may take part: those that are what a ledger says was captured."""
+
+    ledger: str = Field(description="Folder of the ledger.")
+    index: str = Field(description="Folder of the private index that `titer capture cases` made.")
+    keys: tuple[Annotated[str, Field(pattern="^[0-9a-f]{64}$")], ...] = Field(
+        min_length=1, description="Public keys (hexadecimal) whose captures count."
+    )
+    cases: Literal["train", "all"] = Field(
+        "train", description="train: only such cases are learned from; all: only such cases are examined as well."
+    )
+    otherwise: Literal["drop", "refuse"] = Field(
+        "drop", description="What happens to cases without a valid receipt: left out, or the audit does not begin."
+    )
+    withheld: tuple[str, ...] = Field((), description="Names of the cases without; filled in when the plan is opened.")
+
+
 class DataSpec(Part):
     """Which cases are examined."""
 
@@ -56,6 +73,7 @@ class DataSpec(Part):
     options: dict[str, Any] = Field(default_factory=dict, description="Options of the data set or reader.")
     split: SplitSpec = Field(default_factory=SplitSpec)
     cases: int | None = Field(None, ge=2, description="Attack at most this many test cases (stratified).")
+    receipts: ReceiptsSpec | None = Field(None, description="Only cases with a valid receipt of a ledger take part.")
 
     @model_validator(mode="after")
     def _one_place(self) -> DataSpec:

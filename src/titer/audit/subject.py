@@ -21,6 +21,7 @@ from titer.registry import ATTACKS, CHANGES, MODELS
 
 if TYPE_CHECKING:
     from titer.attacks.attack import Attack
+    from titer.cases.splits import Split
     from titer.models.model import Access, Knowledge
     from titer.models.recipe import Recipe
     from titer.models.task import Task
@@ -442,7 +443,23 @@ def split_of(subject: Subject, dataset: Dataset, seed: int, plan_trained: bool) 
         trains = plan_trained or any("zoo" in each for attack in attacks for each in surrogates_of(attack))
         usual = (0.5, 0.25, 0.25) if trains else (0.0, 0.5, 0.5) if halved else (0.0, 0.0, 1.0)
         parts = split(dataset, seed=seed, fractions=spec.fractions or usual, by=spec.by or "patient")
-    return check_leakage(dataset, parts, near_duplicates=spec.near_duplicates)
+    return check_leakage(dataset, _with_receipts(subject, dataset, parts), near_duplicates=spec.near_duplicates)
+
+
+def _with_receipts(subject: Subject, dataset: Dataset, parts: Split) -> Split:
+    """The parts without the cases that lack a valid receipt; who is in which part stays as it was."""
+    import numpy as np
+
+    receipts = subject.data.receipts
+    if receipts is None or not receipts.withheld:
+        return parts
+    lacking = np.flatnonzero(np.isin(dataset.cases.ids, receipts.withheld))
+    names = ("train",) if receipts.cases == "train" else ("train", "validation", "test")
+    kept = {name: np.setdiff1d(getattr(parts, name), lacking) for name in names}
+    gone = np.concatenate([np.setdiff1d(getattr(parts, name), kept[name]) for name in names])
+    if any(len(getattr(parts, name)) and not len(rows) for name, rows in kept.items()):
+        raise DataError("cases with a valid receipt in every part", "a part without", "capture more cases")
+    return replace(parts, **kept, left_out=np.concatenate([parts.left_out, gone]))
 
 
 def attacks_in(subject: Subject) -> list[Attack]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from titer.audit.evidence.record import Keeper
     from titer.audit.jobs import Prepared
     from titer.audit.report.schema import Cell, Report
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 @click.option("--tls-ca", type=click.Path(path_type=Path), help="CA certificate of the cluster.")
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate of this client.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Key of this client.")
+@click.option("--ledger", type=click.Path(path_type=Path), help="Record plan and report in the ledger of this folder.")
+@click.option("--key", type=click.Path(path_type=Path), help="Private key that signs them, from `titer report key`.")
 def audit(
     plan: Path,
     out: Path,
@@ -37,12 +40,17 @@ def audit(
     tls_ca: Path | None,
     tls_cert: Path | None,
     tls_key: Path | None,
+    ledger: Path | None,
+    key: Path | None,
 ) -> int:
     """Attack a model as PLAN says, and write report.json and report.html into a folder.
 
     PLAN is a file, or the name of a plan that comes with Titer. A run that was stopped goes on where it stood. The
     exit code is 0 if the limits of the plan held or it sets none, 1 if one was broken or could not be relied on (not
     measured, or resting on results that a failed trap marks suspect), 2 if the audit could not run.
+
+    With --ledger and --key the plan is recorded before the run and the signed report after it: `titer verify` then
+    tells that the report is unchanged, and since when.
     """
     from titer.audit.plan import load_plan
     from titer.audit.plan_file import parse_plan
@@ -55,6 +63,7 @@ def audit(
         made = parse_plan(source, changes, str(plan))
     else:
         made, source = load_plan(plan, changes)
+    keeper = _keeper(ledger, key, only)
     executor = choose(scheduler, workers, ca=tls_ca, cert=tls_cert, key=tls_key)
     from titer.audit.driver import check_folder, opened
 
@@ -64,7 +73,12 @@ def audit(
     if dry_run:
         _list(prepared)
         return 0
-    return _finish(prepared, out, executor, source, plan.name, write=only is None)
+    if keeper is not None:
+        keeper.plan(prepared.plan, out)
+    code = _finish(prepared, out, executor, source, plan.name, write=only is None)
+    if keeper is not None:
+        click.echo(f"Receipt: {keeper.report(out)}")
+    return code
 
 
 @click.command()
@@ -100,6 +114,18 @@ def _finish(prepared: Prepared, out: Path, executor: object, source: str, plan_f
         # One cell alone cannot prove a limit that speaks of others too; it can break one.
         return 1 if any(rule.status == "broken" for rule in report.limits.rules) else 0
     return 1 if report.passed is False else 0
+
+
+def _keeper(ledger: Path | None, key: Path | None, only: str | None) -> Keeper | None:
+    if ledger is None and key is None:
+        return None
+    if ledger is None or key is None:
+        raise click.UsageError("--ledger and --key belong together: what is recorded is signed")
+    if only is not None:
+        raise click.UsageError("--only writes no report that could be recorded; leave out --ledger")
+    from titer.audit.evidence.record import Keeper
+
+    return Keeper(ledger, key)
 
 
 def _list(prepared: Prepared) -> None:

@@ -219,3 +219,13 @@ def status(folder: Path) -> int:
     for name, value in told.items():
         click.echo(f"{name}: {value}")
     return 1 if told.get("halted") else 0
+
+
+@ledger.command()
+@click.argument("folder", type=_FOLDER)
+def policy(folder: Path) -> int:
+    """Print what whoever checks receipts needs: the log's key, and which witnesses count (tlog-policy)."""
+    from titer.provenance.ledger.settings import policy_text, read
+
+    click.echo(policy_text(folder, read(folder)), nl=False)
+    return 0

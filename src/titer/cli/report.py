@@ -76,16 +76,32 @@ def sign(folder: Path, key: Path) -> int:
 
 
 @report.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--ledger", type=click.Path(path_type=Path), required=True, help="Folder of the ledger.")
+@click.option("--key", type=click.Path(path_type=Path), required=True, help="Private key, from `titer report key`.")
+def record(folder: Path, ledger: Path, key: Path) -> int:
+    """Sign the report in FOLDER and put the statement into a ledger; its plan must stand there from before the run.
+
+    `titer audit --ledger --key` does it at its end. Here a report is recorded again whose ledger had failed.
+    """
+    from titer.audit.evidence.record import Keeper
+
+    click.echo(f"Receipt: {Keeper(ledger, key).report(folder)}")
+    return 0
+
+
+@report.command()
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--key", type=click.Path(path_type=Path), required=True, help="Public key of the signer.")
-def verify(path: Path, key: Path) -> int:
+@click.option("--policy", type=click.Path(path_type=Path), help="Which logs and witnesses count: receipts are checked.")
+def verify(path: Path, key: Path, policy: Path | None) -> int:
     """Check that the report in PATH, a folder or a report.pdf, is unchanged since it was signed.
 
     The exit code is 0 if everything that was signed is unchanged, 1 if an item is not, 2 if nothing could be checked.
     """
     from titer.audit.evidence.verify import verify_report
 
-    found = verify_report(path, key)
+    found = verify_report(path, key, policy)
     for item in found.items:
         word = {True: "unchanged", False: "CHANGED", None: "not checked"}[item.holds]
         click.echo(f"{word}: {item.name}. {item.sentence}")

@@ -17,11 +17,11 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.command()
 @click.argument("file", type=_FILE)
 @click.option("--receipt", type=_FILE, help="The receipt that the ledger gave.")
-@click.option("--policy", type=_FILE, help="Which logs and witnesses count (tlog-policy).")
+@click.option("--policy", type=_FILE, envvar="TITER_POLICY", help="Which logs and witnesses count (tlog-policy).")
 @click.option("--opening", type=_FILE, help="The opening that was stored at capture.")
 @click.option("--revocation", "revocations", type=_FILE, multiple=True, help="Receipt of a record that revokes a key.")
 @click.option("--kind", help="Kind of data, where the first bytes do not tell it, such as text.")
-@click.option("--key", type=_FILE, help="For a report of Titer: the public key of its signer, instead of a receipt.")
+@click.option("--key", type=_FILE, envvar="TITER_KEY", help="For a report of Titer: the public key of its signer.")
 @click.option("--explain", is_flag=True, help="Say what it rests on: layers, signer, index, times, witnesses.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def verify(
@@ -38,6 +38,9 @@ def verify(
 ) -> int:
     """Check, offline, that FILE is as it was when its receipt was made, or a report of Titer as it was signed.
 
+    Of a report, --policy also checks that its plan and the report itself stand in a ledger, and tells since when.
+    --policy and --key may be given by the variables TITER_POLICY and TITER_KEY.
+
     The exit code is 0 verified, 1 altered, 2 unknown, 3 cannot decide, 4 receipt or policy invalid.
     """
     if receipt is not None and policy is not None:
@@ -45,9 +48,9 @@ def verify(
     elif not _is_report(file):
         raise click.UsageError("FILE needs --receipt and --policy")
     elif key is None:
-        raise click.UsageError("FILE is a report of Titer: it needs --key, the public key of its signer")
+        raise click.UsageError("FILE is a report of Titer: it needs --key (or TITER_KEY), the public key of its signer")
     else:
-        found = _report(file, key)
+        found = _report(file, key, policy)
     if as_json:
         told = {"outcome": found.outcome, "sentence": found.sentence, "layers": dict(found.layers)}
         click.echo(json.dumps({**told, "explain": list(found.lines)}, indent=2))
@@ -95,17 +98,29 @@ def _is_report(file: Path) -> bool:
         return False
 
 
-def _report(file: Path, key: Path) -> Verification:
+def _report(file: Path, key: Path, policy: Path | None) -> Verification:
     from titer.audit.evidence.verify import verify_report
     from titer.errors import ReportError
     from titer.provenance.ledger.verify import Verification
 
     try:
-        found = verify_report(file, key)
+        found = verify_report(file, key, policy)
     except ReportError as error:
         return Verification("undecided", f"Cannot decide: {error}.")
     word = {True: "unchanged", False: "changed", None: "not checked"}
-    lines = tuple(f"{word[item.holds]}: {item.name}. {item.sentence}" for item in found.items)
-    if found.holds:
+    lines = tuple(
+        line
+        for item in found.items
+        for line in (f"{word[item.holds]}: {item.name}. {item.sentence}", *(f"  {more}" for more in item.lines))
+    )
+    if found.failed:
+        return Verification("altered", f"Altered: not what was signed ({', '.join(found.failed)}).", lines)
+    if policy is None:
         return Verification("verified", "Verified: the report is as it was signed by this key.", lines)
-    return Verification("altered", f"Altered: not what was signed ({', '.join(found.failed)}).", lines)
+    if found.open:
+        return Verification("undecided", f"Cannot decide: {' '.join(found.open)}", lines)
+    when = " ".join(
+        f"{line[0].upper()}{line[1:]}." for item in found.items[-2:] for line in item.lines if "time: " in line[:6]
+    )
+    told = "Verified: the report is as it was signed by this key, and stands in the ledger, its plan before it."
+    return Verification("verified", f"{told} {when}", lines)

@@ -12,7 +12,10 @@ from titer.audit.report.schema import Report
 from titer.errors import ReportError
 
 STATEMENT = "report.dsse.json"
-RECEIPTS = "*.tlog-proof"
+PLAN, REPORT = "plan", "report"
+"""Names of the records that a ledger holds of an audit, before these endings:"""
+RECEIPT, OPENING = ".tlog-proof", ".opening.json"
+RECEIPTS = f"*{RECEIPT}"
 
 
 def folder_of(path: Path) -> Path:
@@ -51,8 +54,10 @@ def evidence_files(folder: Path) -> dict[str, bytes]:
 def attachments(folder: Path) -> tuple[Attachment, ...]:
     """What stands in the document besides report.json: the other evidence, the signed statement, the receipts."""
     files = evidence_files(folder)
-    for file in ([folder / STATEMENT] if (folder / STATEMENT).is_file() else []) + sorted(folder.glob(RECEIPTS)):
-        files[file.name] = file.read_bytes()
+    openings = [folder / f"{name}{OPENING}" for name in (PLAN, REPORT)]
+    for file in (folder / STATEMENT, *openings, *sorted(folder.glob(RECEIPTS))):
+        if file.is_file():
+            files[file.name] = file.read_bytes()
     return attached(files)
 
 
@@ -64,9 +69,10 @@ def attached(files: Mapping[str, bytes]) -> tuple[Attachment, ...]:
     }
     made = []
     for name, data in sorted(files.items()):
-        receipt = Path(name).match(RECEIPTS)
-        words = about.get(name, "Receipt of a ledger." if receipt else "Evidence of a record in the report.")
-        relation = "supplement" if receipt or name == STATEMENT else "data"
+        receipt, opening = name.endswith(RECEIPT), name.endswith(OPENING)
+        said = "Receipt of a ledger." if receipt else "What a record in a ledger commits to." if opening else ""
+        words = about.get(name, said or "Evidence of a record in the report.")
+        relation = "supplement" if said or name == STATEMENT else "data"
         if name != "report.json":
             made.append(Attachment(name, data, words, "text/plain" if receipt else _type(name), relation))
     return tuple(made)

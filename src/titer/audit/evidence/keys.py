@@ -11,6 +11,7 @@ from titer.atomic import write_whole
 from titer.errors import ReportError
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
     from securesystemslib.signer import Key, Signer
 
 
@@ -36,32 +37,49 @@ def new_key(path: Path) -> tuple[Path, Path]:
 
 def signer(path: Path) -> Signer:
     """The signer of a private key."""
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
     envelope_type()
     from securesystemslib.signer import CryptoSigner
+
+    return CryptoSigner(private_key(path))
+
+
+def private_key(path: Path) -> Ed25519PrivateKey:
+    """The private key in a file (PEM, PKCS 8, without a password)."""
+    envelope_type()
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     key = _loaded(path, lambda data: load_pem_private_key(data, None))
     if not isinstance(key, Ed25519PrivateKey):
         raise ReportError(
             f"an Ed25519 private key in {path.name}", type(key).__name__, "make one: titer report key FILE"
         )
-    return CryptoSigner(key)
+    return key
 
 
 def public_key(path: Path) -> Key:
     """A public key."""
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
-
     envelope_type()
     from securesystemslib.signer import SSlibKey
+
+    return SSlibKey.from_crypto(_public(path))
+
+
+def public_hex(path: Path) -> str:
+    """A public key as the records of a ledger write it: 64 hexadecimal digits."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    return _public(path).public_bytes(Encoding.Raw, PublicFormat.Raw).hex()
+
+
+def _public(path: Path) -> Ed25519PublicKey:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
     key = _loaded(path, load_pem_public_key)
     if not isinstance(key, Ed25519PublicKey):
         raise ReportError(f"an Ed25519 public key in {path.name}", type(key).__name__, "name the key's .pub file")
-    return SSlibKey.from_crypto(key)
+    return key
 
 
 def _loaded(path: Path, load: Callable[[bytes], object]) -> object:

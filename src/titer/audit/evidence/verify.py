@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from titer.audit.evidence.bundle import RECEIPTS, STATEMENT, attached, folder_of
-from titer.audit.evidence.keys import envelope_type, public_key
+from titer.audit.evidence.bundle import OPENING, PLAN, RECEIPT, RECEIPTS, REPORT, STATEMENT, attached, folder_of
+from titer.audit.evidence.keys import envelope_type, public_hex, public_key
+from titer.audit.evidence.recorded import Checked, check_records
 from titer.audit.evidence.statement import PAYLOAD, PREDICATE, TYPE, statement_of
 from titer.audit.report.schema import Report
-from titer.errors import ReportError, TiterError
+from titer.errors import ReportError
 
 if TYPE_CHECKING:
     from securesystemslib.signer import Key
-
-CheckReceipt = Callable[[bytes, bytes], str]
-"""Checks a receipt (second) for a signed statement (first): a sentence, or a TiterError where it does not hold."""
-
-
-@dataclass(frozen=True)
-class Checked:
-    """One item of a report and whether it is what was signed; None where it could not be checked."""
-
-    name: str
-    holds: bool | None
-    sentence: str
 
 
 @dataclass(frozen=True)
@@ -46,10 +35,15 @@ class Verification:
     @property
     def failed(self) -> tuple[str, ...]:
         """Names of the items that are not what was signed."""
-        return tuple(item.name for item in self.items if item.holds is False)
+        return tuple(dict.fromkeys(item.name for item in self.items if item.holds is False))
+
+    @property
+    def open(self) -> tuple[str, ...]:
+        """What is said of the records of a ledger that could not be decided."""
+        return tuple(item.sentence for item in self.items if item.holds is None and item.lines)
 
 
-def verify_report(path: Path, key: Path, receipt: CheckReceipt | None = None) -> Verification:
+def verify_report(path: Path, key: Path, policy: Path | None = None) -> Verification:
     """Check that a report, and everything that was signed with it, is unchanged.
 
     A folder is checked with the files in it, a PDF with the files inside it. Of a PDF the pages themselves are checked
@@ -58,7 +52,8 @@ def verify_report(path: Path, key: Path, receipt: CheckReceipt | None = None) ->
     Arguments
         path: a folder, its report.json, or a report.pdf.
         key: the public key that must have signed (PEM).
-        receipt: how receipts of a ledger are checked; left out, they are named as not checked.
+        policy: which logs and witnesses count (tlog-policy). With it the records of the plan and of the report must be
+            there and hold; without it receipts are named as not checked.
 
     Returns what was found, item by item. Errors: `ReportError` where there is nothing to check.
     """
@@ -71,9 +66,13 @@ def verify_report(path: Path, key: Path, receipt: CheckReceipt | None = None) ->
     if payload is not None:
         items += _subjects(payload, files)
         items += _predicate(payload, files.get("report.json"))
+    records = {f"{name}{ending}" for name in (PLAN, REPORT) for ending in (RECEIPT, OPENING)}
+    if policy is not None and "report.json" in files and all(item.holds is not False for item in items):
+        items += check_records(files, _read(policy), public_hex(key))
     for name in sorted(files):
-        if Path(name).match(RECEIPTS):
-            items.append(_receipt(name, files, receipt))
+        if name in records or Path(name).match(RECEIPTS):
+            if name.endswith(RECEIPT) and (policy is None or name not in records):
+                items.append(Checked(name, None, "A receipt of a ledger; not checked here."))
         elif path.suffix == ".pdf" and name != STATEMENT and name not in _named(payload):
             items.append(Checked(name, False, "It stands in the document, and nobody signed it."))
     if path.suffix == ".pdf" and all(item.holds is not False for item in items):
@@ -152,13 +151,13 @@ def _predicate(payload: dict[str, Any], data: bytes | None) -> list[Checked]:
     return [] if same else [Checked(STATEMENT, False, "It says of the report what the report does not say.")]
 
 
-def _receipt(name: str, files: Mapping[str, bytes], check: CheckReceipt | None) -> Checked:
-    if check is None:
-        return Checked(name, None, "A receipt of a ledger; not checked here.")
+def _read(policy: Path) -> bytes:
     try:
-        return Checked(name, True, check(files[STATEMENT], files[name]))
-    except TiterError as error:
-        return Checked(name, False, str(error))
+        return policy.read_bytes()
+    except OSError as error:
+        raise ReportError(
+            f"a policy in {policy.name}", f"{error.strerror}", "name a file in tlog-policy's form"
+        ) from error
 
 
 def _pages(document: bytes, files: Mapping[str, bytes]) -> Checked:

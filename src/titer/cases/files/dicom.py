@@ -79,7 +79,7 @@ def _pixels(header: Any, what: str) -> Array:
 
 def _decoder(syntax: Any) -> str:
     """The first of our decoders that is installed and reads a transfer syntax."""
-    from pydicom.pixels import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
 
     found = next((name for name in _DECODERS if name in get_decoder(syntax).available_plugins), None)
     if found is None:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from titer.errors import LedgerError
+from titer.provenance.ledger import batch
 from titer.provenance.ledger.ledger import Appended, Ledger
+from titer.provenance.ledger.merkle import leaf_hash
 from titer.provenance.ledger.record import FIRST, Record, origin_of
+from titer.provenance.ledger.settings import formed
 
 
 class Chain:
@@ -56,19 +60,7 @@ class Chain:
         with self._lock:
             counter, prev = self._next or self._last()
             self._next = None
-            record = Record(
-                kind=kind,
-                origin=self._origin,
-                capture_key=self.public,
-                counter=counter,
-                prev=prev,
-                nonce=secrets.token_hex(16),
-                claimed_time=int(self._clock()),
-                data=data,
-                fp=fp or {},
-                refs=refs,
-                ext=ext or {},
-            )
+            record = self._record(kind, counter, prev, data=data, fp=fp or {}, refs=refs, ext=ext or {})
             leaf = record.sign(self._key.sign)
             if before is not None:
                 before(leaf)
@@ -76,6 +68,51 @@ class Chain:
             done = self.ledger.append(leaf, wait=wait, timeout=timeout)
             self._next = (counter + 1, done.leaf_hash.hex())
         return leaf, done
+
+    def add_batch(
+        self,
+        captures: Sequence[tuple[str, Mapping[str, str]]],
+        *,
+        before: Callable[[Sequence[bytes]], Any] | None = None,
+        wait: Literal["published", "durable"] = "published",
+        timeout: float = 60.0,
+    ) -> tuple[list[bytes], list[Appended]]:
+        """Sign captures that follow each other and append them under one signature; see `ledger.batch`.
+
+        Arguments
+            captures: kind of data and commitments of each, at most `batch.MOST`.
+            before: called with all leaves just before they are appended. wait, timeout: as in `Ledger.append`.
+        """
+        with self._lock:
+            counter, prev = self._next or self._last()
+            self._next = None
+            leaves = []
+            for data, fp in captures:
+                leaf = self._record("capture", counter, prev, data=data, fp=fp).sign(self._key.sign)
+                counter, prev = counter + 1, leaf_hash(leaf).hex()
+                leaves.append(leaf)
+            if before is not None:
+                before(leaves)
+            together = partial(
+                batch.admit,
+                signature=self._key.sign(batch.message(leaves)),
+                formed=partial(formed, self.ledger.origin),
+            )
+            done = self.ledger.append_batch(leaves, together, wait=wait, timeout=timeout)
+            self._next = (counter, prev)
+        return leaves, done
+
+    def _record(self, kind: str, counter: int, prev: str, **more: Any) -> Record:
+        return Record(
+            kind=kind,
+            origin=self._origin,
+            capture_key=self.public,
+            counter=counter,
+            prev=prev,
+            nonce=secrets.token_hex(16),
+            claimed_time=int(self._clock()),
+            **more,
+        )
 
     def _last(self) -> tuple[int, str]:
         with self.ledger.store.writing(lazily=True) as tx:

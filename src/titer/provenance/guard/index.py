@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,14 +105,23 @@ class Index:
 
     def put(self, leaf: bytes, opening: Opening) -> bytes:
         """Keep an opening and its tags; returns the leaf's hash. The same again changes nothing."""
-        name = leaf_hash(leaf)
+        return self.put_many([(leaf, opening)])[0]
+
+    def put_many(self, pairs: Iterable[tuple[bytes, Opening]]) -> list[bytes]:
+        """Keep openings with their leaves, all or none; returns the leaves' hashes."""
+        names = []
         with _told(), self._engine.begin() as connection:
-            if self._row(connection, name) is None:
-                row = {"leaf_hash": name, "leaf": leaf, "opening": opening.to_json()}
-                connection.execute(_OPENINGS.insert().values(**row))
-                tags = [{"tag": self._tag(label, value), "leaf_hash": name} for label, value in opening.digests.items()]
-                connection.execute(_TAGS.insert(), tags)
-        return name
+            for leaf, opening in pairs:
+                name = leaf_hash(leaf)
+                names.append(name)
+                if self._row(connection, name) is None:
+                    row = {"leaf_hash": name, "leaf": leaf, "opening": opening.to_json()}
+                    connection.execute(_OPENINGS.insert().values(**row))
+                    tags = [
+                        {"tag": self._tag(label, each), "leaf_hash": name} for label, each in opening.digests.items()
+                    ]
+                    connection.execute(_TAGS.insert(), tags)
+        return names
 
     def find(self, label: str, digest: bytes) -> list[Known]:
         """The records that commit to a digest, at most 1,000; erased ones are no longer found."""

@@ -211,6 +211,15 @@ def verifier_keys(folder: Path, settings: Settings) -> list[str]:
     return [str(each.verifier) for each in signers(folder, settings)]
 
 
+def policy_text(folder: Path, settings: Settings) -> str:
+    """The policy for whoever checks receipts: the log's Ed25519 key, then what its own policy asks of witnesses."""
+    line = f"log {verifier_keys(folder, settings)[0]}\n"
+    if settings.policy is None:
+        return f"{line}quorum none\n"
+    asked = (folder / settings.policy).read_text(encoding="latin-1")
+    return asked if line.strip() in asked.splitlines() else line + asked
+
+
 def checker(keys: Sequence[str]) -> Callable[[bytes], Checkpoint]:
     """What reads checkpoints that are signed under all of these verifier keys of one log."""
     return partial(_checked, tuple(note.Verifier.parse(key) for key in keys))
