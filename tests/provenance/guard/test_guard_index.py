@@ -154,3 +154,32 @@ def test_a_guard_works_over_either_database(hospital: Hospital, index_url: str) 
     index.erase(made.leaf_hash)
     assert guarded(b"over either", "text", subject="p1").verdict == "unknown"
     index.close()
+
+
+def test_the_rights_that_the_page_names_suffice(postgres: str) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "guard.md").read_text(encoding="utf-8")
+    grants = [line.strip().rstrip(";") for line in page.splitlines() if line.strip().startswith("GRANT")]
+    assert len(grants) == 2
+    url = fresh_database(postgres)
+    _index(url).close()
+    schema = url.partition("search_path%3D")[2]
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP ROLE IF EXISTS guard")
+        for each in ("CREATE ROLE guard LOGIN", f"GRANT USAGE ON SCHEMA {schema} TO guard", *grants):
+            connection.exec_driver_sql(each)
+    index = _index(url.replace("//titer@", "//guard@"))
+    opening = Opening.of([("tx.v1", b"\1" * 32)], {})
+    name = index.put(b"leaf", opening)
+    assert index.use(name, "1")
+    for size in (1, 2):
+        index.see(Checkpoint("log", size, bytes(32)))
+    index.erase(name)
+    assert index.find("tx.v1", b"\1" * 32) == []
+    with pytest.raises(GuardError, match="owner"):
+        index.purge()
+    index.close()
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP OWNED BY guard")
+        connection.exec_driver_sql("DROP ROLE guard")
+    engine.dispose()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 from pathlib import Path
@@ -24,10 +25,19 @@ def _name(event: Event) -> str:
     return f"{event.kind}-{event.verdict}-{event.action}"
 
 
+def _foreign(name: str) -> Any:
+    """A model of the package fhir.resources, of R4B, in which both resources are as in R4."""
+    try:
+        return getattr(importlib.import_module(f"fhir.resources.R4B.{name.lower()}"), name)
+    except ModuleNotFoundError:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip("needs fhir.resources: pip install 'titer[dev]'")
+
+
 @pytest.mark.parametrize("event", EVENTS, ids=_name)
 def test_resources_are_valid_r4(event: Event) -> None:
-    audit = pytest.importorskip("fhir.resources.R4B.auditevent").AuditEvent
-    origin = pytest.importorskip("fhir.resources.R4B.provenance").Provenance
+    audit, origin = _foreign("AuditEvent"), _foreign("Provenance")
     told = audit_event(event, "guard-1")
     assert json.loads(audit.model_validate(told).model_dump_json()) == told
     came = provenance(event)

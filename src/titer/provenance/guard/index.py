@@ -156,10 +156,21 @@ class Index:
 
         Its write-ahead log and backups hold them until they are recycled: see docs/guard.md. SQLite needs no purge.
         """
-        if self._engine.dialect.name != "sqlite":
-            with _told(), self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                for table in (_OPENINGS, _TAGS):
-                    connection.exec_driver_sql(f"VACUUM FULL {table.name}")
+        if self._engine.dialect.name == "sqlite":
+            return
+        with _told(), self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            for table in (_OPENINGS, _TAGS):
+                file = f"SELECT pg_relation_filepath('{table.name}')"
+                before = connection.exec_driver_sql(file).scalar_one()
+                connection.exec_driver_sql(f"VACUUM FULL {table.name}")
+                # Of a table of somebody else the server only warns that it skips it.
+                if connection.exec_driver_sql(file).scalar_one() == before:
+                    raise GuardError(
+                        f"to be the owner of the table {table.name}",
+                        "another role",
+                        "connect as the role that made the tables",
+                        code="index.owner",
+                    )
 
     def use(self, name: bytes, encounter: str) -> bool:
         """Note the encounter that a record is used for; False where it was used for another before."""
