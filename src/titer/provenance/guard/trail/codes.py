@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 _FAMILIES = {
+    "access": "denied",
     "append": "conflict late quota timeout",
     "chain": "gap",
     "checkpoint": "invalid origin",
@@ -16,18 +17,23 @@ _FAMILIES = {
     "derive": "depth parent",
     "detector": "failed feature_squeezing text_oddities",
     "fingerprint": "failed",
-    "guard": "failed",
+    "guard": "failed not_kept",
     "identity": "accession device instance patient record recording series start study subject time",
     "index": "damaged unavailable",
-    "key": "invalid missing revoked unknown",
+    "journal": "unavailable",
+    "key": "in_use invalid missing revoked unknown",
     "leaf": "too_large",
     "lease": "lost",
     "ledger": "bug closed damaged forked rolled_back",
     "limit": (
-        "combining depth elements exponent frame frames inflate number object object_bytes pixels rate segments value"
+        "combining depth elements exponent frame frames inflate memory number object object_bytes parts pixels rate "
+        "seconds segments value"
     ),
     "log": "frozen halted inconsistent missing old other_record rolled_back unpublished witnesses",
-    "malformed": ("cell deflate duplicate_key fhir gzip json missing number row trailing truncated unicode utf8"),
+    "malformed": (
+        "cell content_type deflate duplicate_key fhir file_name gzip header json length missing multipart number "
+        "recording row study trailing truncated unicode utf8"
+    ),
     "mark": "damaged missing other unavailable",
     "note": "invalid signature unsigned",
     "opening": "invalid",
@@ -38,14 +44,18 @@ _FAMILIES = {
     "signature": "missing",
     "storage": "busy damaged failed full io readonly",
     "store": "append_only not_next",
+    "quarantine": "damaged missing unavailable",
     "tensor": "mismatch unsupported",
     "tile": "damaged missing",
     "time": "future",
+    "stow": "study",
     "trail": "event full locked refused unavailable unreachable",
     "unknown": "kind",
+    "watch": "changed folder lease state",
     "unsupported": (
-        "bits byte_order charset components datatype decoder floats format high_bit interrupted jp2 kind many_claims "
-        "no_pixels no_samples pair range samples segments sign skew transaction transfer_syntax type un unicode version"
+        "bits byte_order charset components datatype decoder encoding floats format high_bit interrupted jp2 kind "
+        "many_claims media_type no_pixels no_samples pair range samples segments sign skew transaction transfer_syntax "
+        "type un unicode version"
     ),
 }
 
