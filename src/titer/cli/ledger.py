@@ -175,17 +175,25 @@ def restore(source: str, folder: Path, database: str | None) -> int:
 @ledger.command()
 @click.argument("folder", type=_FOLDER)
 @click.argument("backup")
-def drill(folder: Path, backup: str) -> int:
-    """Try a BACKUP (an export's `public`) out beside the log in FOLDER, which is not touched."""
-    from titer.provenance.ledger.export import drill as tried
-    from titer.provenance.ledger.settings import formed, opened
+@click.option("--against", help="Where the log is published, or a mirror of it (default: FOLDER's own `public`).")
+def drill(folder: Path, backup: str, against: str | None) -> int:
+    """Try a BACKUP out: an export's or a mirror's `public`, or its address.
 
-    with opened(folder) as log:
-        found, behind = tried(backup, log.site, log.signing.check, partial(formed, log.origin))
-    for fault in found.faults:
+    It is restored in a fresh place, examined, and held against the published log; what the backup lacks is the loss
+    window. FOLDER, which needs settings and keys, is not touched.
+    """
+    from titer.provenance.ledger.drill import drill as tried
+    from titer.provenance.ledger.mirror import source_at
+    from titer.provenance.ledger.settings import formed, read, signing
+
+    settings = read(folder)
+    published = source_at(against or str(folder / "public"))
+    done = tried(backup, published, signing(folder, settings).check, partial(formed, settings.origin))
+    for fault in done.found.faults:
         click.echo(f"damaged {fault}")
-    click.echo(f"The backup holds {found.size} entries, {behind} fewer than the log, with {len(found.faults)} faults")
-    return 1 if found.faults else 0
+    for sentence in done.sentences():
+        click.echo(sentence)
+    return 1 if done.found.faults else 0
 
 
 @ledger.command()
