@@ -18,7 +18,7 @@ from titer.attacks.fgsm import FGSM
 from titer.attacks.pgd import PGD
 
 _STEPS = 40
-# On the image CNN one peer's random start is luckier than the rest: ours takes more steps there, so as not to be weaker.
+# On the image CNN one peer's random start is luckier: ours takes more steps there, so as not to be weaker.
 _LONGER = {"cnn": 60}
 # Of few cases the luck of a start decides who is stronger.
 _CASES = {"gru": 512, "volume": 32}

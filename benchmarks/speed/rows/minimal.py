@@ -48,8 +48,8 @@ def carlini_wagner(subject: Subject) -> Row:
     ]
     return Row(
         "carlini-wagner-cnn", subject, "l2", _WIDE, "median", _OUR_TRIES * _OUR_STEPS, 0.6, entries, rounds=2,
-        note="4 constants of 100 steps for the peers (torchattacks has one constant and gets all steps for it), 2 of 80 "
-        "for ours",
+        note="4 constants of 100 steps for the peers (torchattacks has one constant and gets all steps for it), "
+        "2 of 80 for ours",
     )  # fmt: skip
 
 
