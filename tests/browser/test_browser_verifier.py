@@ -229,6 +229,7 @@ def test_trust_is_judged_as_the_library_judges_it(driver: Any) -> None:
     public = record_of(ext={}, data="text", fp={"tx.v1": "0" * 64}).capture_key
     log.add("revoke", ext={"key": public, "from": 1})
     log.add("revoke", ext={"key": "ab" * 32, "from": 0})
+    late = log.capture(fingerprint_of(b"late", "text"))
     pq = f"log {LOG_PQ.verifier}\nquorum none\n".encode()
     stranger = Signer(ORIGIN, MLDSA44PrivateKey.from_seed_bytes(bytes(32)))
     cases: list[tuple[bytes, bytes, bytes, bytes | None, list[bytes]]] = [
@@ -240,6 +241,8 @@ def test_trust_is_judged_as_the_library_judges_it(driver: Any) -> None:
         (TEXT, log.receipt(0), POLICY, opening.to_json(), [log.receipt(2), log.receipt(3)]),
         (b"other", log.receipt(1), POLICY, other.to_json(), [log.receipt(3), log.receipt(2)]),
         (TEXT, log.receipt(0), POLICY, opening.to_json(), [log.receipt(1)]),
+        (b"late", log.receipt(4), POLICY, late.to_json(), [log.receipt(3), log.receipt(2)]),
+        (b"late", log.receipt(4), POLICY, late.to_json(), []),
         (TEXT, log.receipt(2), POLICY, opening.to_json(), []),
         (TEXT, log.receipt(0), pq, opening.to_json(), []),
         (TEXT, log.receipt(0), f"log {stranger.verifier}\nquorum none\n".encode(), opening.to_json(), []),
@@ -260,7 +263,7 @@ def _expected(now: Fingerprint, case: tuple[bytes, bytes, bytes, bytes | None, l
         opening = None if raw is None else Opening.from_json(raw)
     except RecordError as error:
         return Verification("undecided", str(error))
-    return verify(now, opening, receipt, policy, revocations=revocations)
+    return verify(now, opening, receipt, policy, about_keys=revocations)
 
 
 def test_no_changed_bit_of_a_receipt_is_believed(driver: Any) -> None:
