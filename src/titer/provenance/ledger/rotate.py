@@ -25,6 +25,7 @@ from titer.provenance.ledger.keychange import bring_in, public_of, revoke
 from titer.provenance.ledger.keyfile import PrivateKey, write_private
 from titer.provenance.ledger.ledger import Appended
 from titer.provenance.ledger.note import Signer
+from titer.provenance.ledger.sequencer import Cosign
 from titer.provenance.ledger.settings import Settings, opened, read, signers, write
 
 
@@ -41,17 +42,26 @@ class Rotated:
     index: int
 
 
-def begin(folder: Path, administrator: Ed25519PrivateKey, *, timeout: float = 60.0) -> Rotated:
-    """Let new keys join those of the log in a folder; to call this again goes on where a failure stopped it."""
-    return _joined(folder, administrator, timeout, None)
+def begin(
+    folder: Path, administrator: Ed25519PrivateKey, *, cosign: Cosign | None = None, timeout: float = 60.0
+) -> Rotated:
+    """Let new keys join those of the log in a folder; to call this again goes on where a failure stopped it.
+
+    Arguments
+        folder: the ledger's. administrator: its private key. cosign: asks witnesses, as in `settings.opened`.
+        timeout: seconds to wait for the record.
+    """
+    return _joined(folder, administrator, cosign, timeout, None)
 
 
-def replace(folder: Path, administrator: Ed25519PrivateKey, start: int, *, timeout: float = 60.0) -> Rotated:
+def replace(
+    folder: Path, administrator: Ed25519PrivateKey, start: int, *, cosign: Cosign | None = None, timeout: float = 60.0
+) -> Rotated:
     """Replace stolen keys at once; what the old key alone has signed beyond index `start` is suspect."""
-    return _joined(folder, administrator, timeout, start)
+    return _joined(folder, administrator, cosign, timeout, start)
 
 
-def finish(folder: Path, *, timeout: float = 60.0) -> Rotated:
+def finish(folder: Path, *, cosign: Cosign | None = None, timeout: float = 60.0) -> Rotated:
     """End the keys that are leaving: a record says so, the new ones sign alone, the old private keys are deleted."""
     settings = read(folder)
     if not settings.leaving or settings.former[-1][1] is None:
@@ -59,13 +69,15 @@ def finish(folder: Path, *, timeout: float = 60.0) -> Rotated:
             "a rotation that has begun", "none, or half of one", "run `titer ledger rotate` first", code="rotate.none"
         )
     old = _of(folder, settings, settings.leaving)
-    with opened(folder) as ledger:
+    with opened(folder, cosign) as ledger:
         _, done = Chain(ledger, _ed25519(old)).add("retire", ext={"key": _public(old)}, timeout=timeout)
         index = _published(done)
     return Rotated(settings.former[-1][0], _alone(folder, settings), index)
 
 
-def _joined(folder: Path, administrator: Ed25519PrivateKey, timeout: float, stolen: int | None) -> Rotated:
+def _joined(
+    folder: Path, administrator: Ed25519PrivateKey, cosign: Cosign | None, timeout: float, stolen: int | None
+) -> Rotated:
     settings = read(folder)
     if settings.leaving and settings.former[-1][1] is not None:
         raise LedgerError(
@@ -77,7 +89,7 @@ def _joined(folder: Path, administrator: Ed25519PrivateKey, timeout: float, stol
     if not settings.leaving:
         settings = _made(folder, settings)
     old, new = _of(folder, settings, settings.leaving), _of(folder, settings, _staying(settings))
-    with opened(folder) as ledger:
+    with opened(folder, cosign) as ledger:
         index = _published(bring_in(Chain(ledger, _ed25519(old)), _public(new), administrator, timeout=timeout))
         if stolen is not None:
             _published(revoke(Chain(ledger, administrator), _public(old), stolen, timeout=timeout))
