@@ -1,4 +1,4 @@
-"""The acceptance checks of ledger and guard: `python tests/provenance/acceptance.py` runs every proof and prints one table.
+"""The acceptance checks of ledger and guard: `python tests/provenance/acceptance.py` runs all proofs, prints one table.
 
     python tests/provenance/acceptance.py [--only NAME ...] [--quick] [--out FOLDER]
 
@@ -96,14 +96,16 @@ def table(figures: list[Figure]) -> str:
         mine = [each for each in figures if each.check == number]
         states = {each.state for each in mine} or {"absent"}
         state = next(each for each in ("missed", "absent", "held") if each in states)
-        told = [
-            f"{'' if each.state == state else f'[{each.state}] '}{each.what}: {each.figure}" for each in mine
-        ] or ["nothing was measured"]
+        told = [f"{'' if each.state == state else f'[{each.state}] '}{each.what}: {each.figure}" for each in mine] or [
+            "nothing was measured"
+        ]
         for row, each in enumerate(told):
             for line, part in enumerate(textwrap.wrap(each, 74, subsequent_indent="  ")):
                 head = f"{number:>2}  {name:<32} {state:<7}" if row == line == 0 else " " * 44
                 lines.append(f"{head} {part}")
-    counted = {state: sum(_state(figures, number) == state for number in CHECKS) for state in ("held", "missed", "absent")}
+    counted = {
+        state: sum(_state(figures, number) == state for number in CHECKS) for state in ("held", "missed", "absent")
+    }
     lines.append(", ".join(f"{many} {state}" for state, many in counted.items()))
     return "\n".join(lines)
 
