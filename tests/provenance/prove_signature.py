@@ -63,7 +63,9 @@ def main() -> int:
 
         def both(path: Path) -> tuple[bool, int]:
             ours = verify(fingerprint_of(path, "dicom"), opening, log.receipt(0), POLICY)
-            theirs = subprocess.run(["dcmsign", "--verify", "+rg", "+cf", folder / "cert.pem", path], capture_output=True, check=False)
+            theirs = subprocess.run(
+                ["dcmsign", "--verify", "+rg", "+cf", folder / "cert.pem", path], capture_output=True, check=False
+            )
             return theirs.returncode == 0, ours.exit_code
 
         before = both(signed)
