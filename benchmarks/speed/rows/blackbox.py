@@ -17,7 +17,7 @@ from titer.attacks.square import Square
 
 _QUESTIONS = 300
 # What the gradient estimates and searches of twelve turns of the peers cost per case.
-_DECISIONS = 2600
+_DECISIONS = 3100
 _WIDE = 50.0
 
 
@@ -65,5 +65,5 @@ def _made(kind: Callable[[Subject], Row], subject: str, cases: int) -> Row:
 ROWS: dict[str, Callable[[], Row]] = {
     "square-cnn": partial(_made, square, "cnn", 64),
     "square-hardened": partial(_made, square, "hardened", 64),
-    "hopskipjump-cnn": partial(_made, hopskipjump, "cnn", 8),
+    "hopskipjump-cnn": partial(_made, hopskipjump, "cnn", 16),
 }

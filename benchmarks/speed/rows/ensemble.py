@@ -22,7 +22,7 @@ def strong(subject: Subject) -> Row:
 
         attack = AutoAttack(net, norm="Linf", eps=limit, version="standard", seed=0, device="cpu")
         attack.apgd_targeted.n_target_classes = attack.fab.n_target_classes = classes - 1
-        return attack.run_standard_evaluation(inputs, labels, batch_size=len(inputs))
+        return attack.run_standard_evaluation(inputs, labels, batch_size=len(inputs))[0]
 
     entries = [
         titer(Strong(), subject, additive(subject, "linf")),

@@ -12,6 +12,7 @@ import titer
 # Name, module, one line of help: what `titer --help` shows must not import what the commands need.
 _COMMANDS = {
     "audit": ("titer.cli.audit:audit", "Attack a model as a plan says, and write the report."),
+    "capture": ("titer.cli.capture:capture", "Record data where it is born, in a ledger."),
     "check": ("titer.cli.check:check", "Ask whether attacks on a model can be believed, before an audit."),
     "compare": ("titer.cli.report:compare", "Set two audits side by side."),
     "data": ("titer.cli.data:data", "List data sets, or print the card of one."),

@@ -18,8 +18,9 @@ from titer.models.adapters.http_protocols import (
     Metadata,
     OpenInference,
     PlainJson,
-    Tensor,
     Wire,
+    find_input,
+    find_output,
     read_metadata,
 )
 from titer.models.adapters.intake import Layout, find_layout
@@ -88,8 +89,8 @@ class EndpointModel(ArrayModel):
         kind = np.dtype(np.int64 if space.kind == "tokens" else np.float64)
         if protocol == "kserve":
             said = read_metadata(client)
-            port = _input(said, input)
-            wire = OpenInference(port, _output(said, output, access), binary)
+            port = find_input(said, input)
+            wire = OpenInference(port, find_output(said, output, access), binary)
             text = text or (port.datatype == "BYTES" and space.kind == "tokens")
             kind = np.dtype(DATATYPES[port.datatype])
             if not text and layout is None and port.shape:
@@ -167,29 +168,3 @@ class EndpointModel(ArrayModel):
                 )
             scores = self._answers.scores(torch.from_numpy(numbers(seen)), len(cases))
         return answers_digest(scores.double().numpy())
-
-
-def _input(said: Metadata, wanted: str | None) -> Tensor:
-    found = [port for port in said.inputs if wanted in (None, port.name)]
-    if len(found) == 1:
-        return found[0]
-    if not said.inputs and wanted is not None:
-        return Tensor(wanted, "FP32", ())
-    names = ", ".join(port.name for port in said.inputs) or "none in the metadata"
-    raise EndpointError(
-        "one input tensor" if wanted is None else f"an input named {wanted!r}", names, "name it with 'input'"
-    )
-
-
-def _output(said: Metadata, wanted: str | None, access: Access | None) -> str | None:
-    names = [port.name for port in said.outputs]
-    if wanted is not None or not names:
-        if wanted is not None and names and wanted not in names:
-            raise EndpointError(f"an output named {wanted!r}", ", ".join(names), "correct 'output'")
-        return wanted
-    scored = [port.name for port in said.outputs if port.datatype.startswith("FP")]
-    likely = [name for name in names if name not in scored] if access == "labels" else scored
-    chosen = names if len(names) == 1 else likely
-    if len(chosen) != 1:
-        raise EndpointError("one output to read answers from", ", ".join(names), "choose one with 'output'")
-    return chosen[0]

@@ -149,6 +149,34 @@ def read_metadata(client: Client) -> Metadata:
     )
 
 
+def find_input(said: Metadata, wanted: str | None) -> Tensor:
+    """The input tensor to fill: the named one, or the only one."""
+    found = [port for port in said.inputs if wanted in (None, port.name)]
+    if len(found) == 1:
+        return found[0]
+    if not said.inputs and wanted is not None:
+        return Tensor(wanted, "FP32", ())
+    names = ", ".join(port.name for port in said.inputs) or "none in the metadata"
+    raise EndpointError(
+        "one input tensor" if wanted is None else f"an input named {wanted!r}", names, "name it with 'input'"
+    )
+
+
+def find_output(said: Metadata, wanted: str | None, access: str | None) -> str | None:
+    """The output tensor to read: the named one, or the only one that fits what is asked for."""
+    names = [port.name for port in said.outputs]
+    if wanted is not None or not names:
+        if wanted is not None and names and wanted not in names:
+            raise EndpointError(f"an output named {wanted!r}", ", ".join(names), "correct 'output'")
+        return wanted
+    scored = [port.name for port in said.outputs if port.datatype.startswith("FP")]
+    likely = [name for name in names if name not in scored] if access == "labels" else scored
+    chosen = names if len(names) == 1 else likely
+    if len(chosen) != 1:
+        raise EndpointError("one output to read answers from", ", ".join(names), "choose one with 'output'")
+    return chosen[0]
+
+
 def _tensors(told: Any, what: str) -> tuple[Tensor, ...]:
     if told is None:
         return ()

@@ -15,6 +15,7 @@ from titer.models.adapters.arrays import ArrayModel
 from titer.models.adapters.classmap import ClassMap
 from titer.models.adapters.intake import Layout, find_layout
 from titer.models.adapters.onnx_graph import Port, gives_probabilities, read_graph
+from titer.models.adapters.onnx_session import session
 from titer.models.adapters.probe import first_line
 from titer.models.model import Access
 from titer.models.task import Task
@@ -68,7 +69,7 @@ class OnnxModel(ArrayModel):
         )  # fmt: skip
         file = hashlib.sha256(raw).hexdigest()
         self._port, self._answer = port.name, answer.tensor
-        self._session = _session(graph.content, where.name)
+        self._session = session(graph.content, where.name)
         self.notes += tuple(filter(None, (said, f"output {answer.name!r}" if len(graph.outputs) > 1 else "")))
         self.notes += (f"file SHA-256 {file}",)
         if chosen != "channels-first":
@@ -86,27 +87,6 @@ class OnnxModel(ArrayModel):
                 "set 'batch: 1' if the graph was exported for a fixed batch, or correct 'layout'",
             ) from error
         return np.asarray(answered)
-
-
-def _session(content: bytes, name: str) -> Any:
-    try:
-        import onnxruntime as ort
-    except ImportError as error:
-        raise ModelError(
-            "the package onnxruntime for ONNX files", "none", "install it: pip install 'titer[onnx]'"
-        ) from error
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.use_deterministic_compute = True
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise ModelError(
-            "a graph that ONNX Runtime can run", f"{name}: {first_line(error)}", "export with an older opset"
-        ) from error
 
 
 def _input(inputs: tuple[Port, ...], name: str) -> Port:

@@ -1,0 +1,201 @@
+"""`titer capture`: where data is born, each object gets a signed record in the ledger."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from titer.provenance.guard.capture import Capture, Captured
+
+_FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
+_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+
+
+@click.group()
+def capture() -> None:
+    """Record data where it is born (see docs/guard.md)."""
+
+
+def _places(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The arguments that all have."""
+    command = click.argument("site", type=_FOLDER)(command)
+    return click.argument("ledger", type=_FOLDER)(command)
+
+
+def _listening(port: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The options of servers."""
+
+    def added(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in (
+            click.option("--object-bytes", type=click.IntRange(1), default=1 << 28, show_default=True),
+            click.option("--authorities", type=_FILE, help="Authorities whose certificates callers need (PEM)."),
+            click.option("--private-key", type=_FILE, help="Key of the certificate (PEM)."),
+            click.option("--certificate", type=_FILE, help="Certificate for TLS (PEM)."),
+            click.option("--port", type=click.IntRange(0, 65535), default=port, show_default=True),
+            click.option("--host", default="127.0.0.1", show_default=True),
+        ):
+            command = option(command)
+        return command
+
+    return added
+
+
+@capture.command()
+@_places
+@_listening(11112)
+@click.option("--title", default="TITER", show_default=True, help="Application entity title.")
+@click.option("--caller", "callers", multiple=True, help="Title of one who may send (default: all).")
+@click.option("--open", "open_door", is_flag=True, help="Serve other machines without TLS, on a closed network.")
+def dicom(
+    ledger: Path,
+    site: Path,
+    *,
+    host: str,
+    port: int,
+    certificate: Path | None,
+    private_key: Path | None,
+    authorities: Path | None,
+    object_bytes: int,
+    title: str,
+    callers: tuple[str, ...],
+    open_door: bool,
+) -> int:
+    """Receive images over C-STORE; senders hear of success once a published checkpoint covers the record."""
+    from titer.cli.serving import dicom_tls, tls_of, wait
+    from titer.provenance.guard.dicom import Receiver, capturing
+
+    tls = dicom_tls(host, tls_of(certificate, private_key, authorities), open_door=open_door)
+    with (
+        _point(ledger, site) as point,
+        Receiver(
+            capturing(point, _said),
+            title=title,
+            host=host,
+            port=port,
+            object_bytes=object_bytes,
+            callers=callers,
+            tls=tls,
+        ) as receiver,
+    ):
+        wait([f"dicom://{title}@{host}:{receiver.port}"])
+    return 0
+
+
+@capture.command()
+@_places
+@_listening(8443)
+@click.option("--tokens", type=_FILE, help="File of callers that `titer guard token` makes.")
+@click.option("--rate", type=click.FloatRange(0, min_open=True), default=100.0, show_default=True, help="Per second.")
+@click.option("--burst", type=click.IntRange(1), default=1000, show_default=True, help="Requests at once.")
+@click.option("--open", "open_door", is_flag=True, help="Let everybody on this machine in without a token.")
+def http(
+    ledger: Path,
+    site: Path,
+    *,
+    host: str,
+    port: int,
+    certificate: Path | None,
+    private_key: Path | None,
+    authorities: Path | None,
+    object_bytes: int,
+    tokens: Path | None,
+    rate: float,
+    burst: int,
+    open_door: bool,
+) -> int:
+    """Receive text, FHIR, rows, claims, signals and images over HTTP and STOW-RS."""
+    from titer.cli.serving import tls_of, wait
+    from titer.provenance.guard.http import application
+    from titer.provenance.guard.intake import Door
+    from titer.provenance.guard.limits import Limits
+    from titer.provenance.guard.serving import Server, require_safe
+    from titer.provenance.guard.tokens import Tokens
+    from titer.provenance.guard.work import recording
+
+    known = None if tokens is None else Tokens(tokens)
+    tls = tls_of(certificate, private_key, authorities)
+    require_safe(host, known, tls, open_door=open_door)
+    door = Door(known, Limits(object_bytes=object_bytes, rate=rate, burst=burst))
+    with (
+        _point(ledger, site) as point,
+        Server(application(recording(point, _said), door), host=host, port=port, tls=tls) as server,
+    ):
+        wait([server.address])
+    return 0
+
+
+@capture.command()
+@_places
+@click.argument("folder", type=_FOLDER)
+@click.option("--kind", help="Kind of data, where the first bytes do not tell it, such as text.")
+@click.option("--settle", type=click.FloatRange(0), default=2.0, show_default=True, help="Seconds without a change.")
+@click.option("--renamed", is_flag=True, help="Senders rename whole files into place: ask for no lease.")
+@click.option("--once", is_flag=True, help="End when all files that are there are captured.")
+@click.option("--object-bytes", type=click.IntRange(1), default=1 << 30, show_default=True)
+def watch(
+    ledger: Path,
+    site: Path,
+    folder: Path,
+    *,
+    kind: str | None,
+    settle: float,
+    renamed: bool,
+    once: bool,
+    object_bytes: int,
+) -> int:
+    """Capture each file of FOLDER once, when nobody writes it any more."""
+    import signal
+
+    from titer.provenance.guard.limits import Limits
+    from titer.provenance.guard.watch import Watch
+
+    stop = threading.Event()
+    limits = Limits(object_bytes=object_bytes)
+    with _point(ledger, site) as point:
+        watched = Watch(
+            folder,
+            point,
+            site / "watched.sqlite",
+            kind=kind,
+            settle=settle,
+            renamed=renamed,
+            limits=limits,
+            told=_said,
+        )
+        with closing(watched):
+            if once:
+                while watched.turn():
+                    stop.wait(min(0.2, settle))
+                return 0
+            for each in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(each, lambda *_: stop.set())
+            click.echo("Watching.")
+            watched.run(stop)
+            click.echo("Stopped.")
+    return 0
+
+
+@contextmanager
+def _point(ledger: Path, site: Path) -> Iterator[Capture]:
+    """The capture point of a site."""
+    from titer.provenance.guard.capture import Capture
+    from titer.provenance.guard.chain import Chain
+    from titer.provenance.guard.folder import Folder
+    from titer.provenance.ledger.settings import opened
+
+    folder = Folder(site)
+    with folder.key("capture") as key, opened(ledger) as log, closing(folder.index()) as index:
+        log.start()
+        yield Capture(Chain(log, key), index)
+
+
+def _said(done: Captured) -> None:
+    """One line for each record; nothing in it names what was captured."""
+    where = "-" if done.appended.index is None else done.appended.index
+    click.echo(f"{where} {done.appended.state} {done.fingerprint.kind} {done.leaf_hash.hex()}")
