@@ -45,19 +45,32 @@ MORE = {"_canonical": ("fingerprint/test_row.py", "fingerprint/test_fhir.py"), "
 """Tests of modules that are not the ledger's."""
 ERRORS = {"RecordError", "LedgerError", "_invalid", "_unknown", "_unopened", "_refused", "_damaged", "_wrong", "refuse"}
 SECONDS = 120
+_NONE, _NOTHING_RAN = 8, 9
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One wrong copy of a module: where it differs, and its text."""
+    """One wrong copy of a module: where it differs, and what stands there instead."""
 
     path: Path
     line: int
-    source: str
+    module: cst.Module
+    node: cst.CSTNode
+    other: cst.CSTNode
+
+    def source(self) -> str | None:
+        """The wrong copy; None where it cannot be compiled or does not differ."""
+        made = self.module.deep_replace(self.node, self.other)
+        assert isinstance(made, cst.Module)
+        try:
+            compile(made.code, str(self.path), "exec")
+        except SyntaxError:
+            return None
+        return None if made.code == self.module.code else made.code
 
     def difference(self) -> str:
         """The lines that differ."""
-        before, after = self.path.read_text().splitlines(), self.source.splitlines()
+        before, after = self.path.read_text().splitlines(), (self.source() or "").splitlines()
         lines = [each for each in difflib.unified_diff(before, after, lineterm="", n=0) if each[:1] in "+-"]
         told = [f"{each[0]} {each[1:].strip()}" for each in lines if each[:3] not in ("+++", "---")]
         return f"{self.path.stem}.py:{self.line}\n" + "\n".join(f"    {each[:150]}" for each in told[:6])
@@ -117,22 +130,12 @@ def _is_value(node: cst.Subscript) -> bool:
     return not (isinstance(node.value, cst.Name) and node.value.value[:1].isupper())
 
 
-def mutants(path: Path) -> Iterator[Mutant]:
-    """All wrong copies of a module that can be compiled and differ from it."""
+def mutants(path: Path) -> list[Mutant]:
+    """All wrong copies of a module."""
     wrapper = MetadataWrapper(cst.parse_module(path.read_text()), unsafe_skip_copy=True)
     finder = _Finder()
     wrapper.visit(finder)
-    original = wrapper.module.code
-    for line, node, other in finder.found:
-        made = wrapper.module.deep_replace(node, other)
-        assert isinstance(made, cst.Module)
-        source = made.code
-        try:
-            compile(source, str(path), "exec")
-        except SyntaxError:
-            continue
-        if source != original:
-            yield Mutant(path, line, source)
+    return [Mutant(path, line, wrapper.module, node, other) for line, node, other in finder.found]
 
 
 # -- which tests reach which lines -------------------------------------------------------------------------------------
@@ -170,19 +173,19 @@ def reached(tests: Sequence[Path]) -> dict[tuple[str, int], list[str]]:
 class _Swapped(MetaPathFinder, SourceLoader):
     """Gives the wrong copy where the module is asked for."""
 
-    def __init__(self, name: str, mutant: Mutant) -> None:
-        self._name, self._mutant = name, mutant
+    def __init__(self, name: str, path: Path, source: str) -> None:
+        self._name, self._path, self._source = name, path, source
 
     def find_spec(self, name: str, path: object, target: ModuleType | None = None) -> ModuleSpec | None:
         if name != self._name:
             return None
-        return importlib.util.spec_from_file_location(name, self._mutant.path, loader=self)
+        return importlib.util.spec_from_file_location(name, self._path, loader=self)
 
     def get_filename(self, name: str) -> str:
-        return str(self._mutant.path)
+        return str(self._path)
 
     def get_data(self, path: Any) -> bytes:
-        return self._mutant.source.encode()
+        return self._source.encode()
 
     def path_stats(self, path: Any) -> dict[str, Any]:
         raise OSError("nothing compiled is kept")
@@ -200,25 +203,28 @@ def start(mutant: Mutant, nodes: Sequence[str], seconds: int) -> int:
         quiet = os.open(os.devnull, os.O_RDWR)
         for handle in (0, 1, 2):
             os.dup2(quiet, handle)
-        _forget(mutant)
+        source = mutant.source()
+        if source is None:
+            os._exit(_NONE)
+        _swap(mutant.path, source)
         import pytest
 
         code = int(pytest.main(["-x", "-q", "--no-header", "--tb=no", *nodes]))
         # 0 all pass, 4 or 5 nothing ran: that would be this program's own mistake.
-        os._exit({0: 0, 4: 9, 5: 9}.get(code, 1))
+        os._exit({0: 0, 4: _NOTHING_RAN, 5: _NOTHING_RAN}.get(code, 1))
     except BaseException:
         os._exit(1)
 
 
-def _forget(mutant: Mutant) -> None:
+def _swap(path: Path, source: str) -> None:
     """Drop what may have taken the right module in, and put the wrong one in its place."""
-    package = f"titer.provenance.{mutant.path.parent.name}"
+    package = f"titer.provenance.{path.parent.name}"
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None) or ""
         mine = name.startswith(("titer.provenance", "titer.cli")) or file.startswith(str(ROOT / "tests"))
         if mine and Path(file).name not in ("prove_mutants.py", "prove_coverage.py", "acceptance.py"):
             del sys.modules[name]
-    sys.meta_path.insert(0, _Swapped(f"{package}.{mutant.path.stem}", mutant))
+    sys.meta_path.insert(0, _Swapped(f"{package}.{path.stem}", path, source))
 
 
 def run(todo: Sequence[Mutant], reach: dict[tuple[str, int], list[str]], jobs: int) -> Iterator[tuple[Mutant, str]]:
@@ -235,9 +241,9 @@ def run(todo: Sequence[Mutant], reach: dict[tuple[str, int], list[str]], jobs: i
         mutant = running.pop(child)
         if os.WIFSIGNALED(status):
             yield mutant, "timeout"
-        elif os.WEXITSTATUS(status) == 9:
+        elif os.WEXITSTATUS(status) == _NOTHING_RAN:
             raise SystemExit(f"no test ran for {mutant.path.stem}:{mutant.line}")
-        else:
+        elif os.WEXITSTATUS(status) != _NONE:
             yield mutant, "killed" if os.WEXITSTATUS(status) else "survived"
 
 
@@ -266,7 +272,7 @@ def main() -> int:
     print(f"{'module':<12}{'mutants':>9}{'killed':>9}{'by time':>9}{'survived':>10}{'share':>9}{'seconds':>9}")
     for path in chosen:
         begun = time.monotonic()
-        todo = list(mutants(path))
+        todo = mutants(path)
         made = len(todo)
         if options.sample and options.sample < made:
             todo = random.Random(options.seed).sample(todo, options.sample)
@@ -275,12 +281,12 @@ def main() -> int:
             told[end] += 1
             if end == "survived":
                 survivors.append(mutant)
-        gone = told["killed"] + told["timeout"]
-        killed, total = killed + gone, total + len(todo)
+        gone, ran = told["killed"] + told["timeout"], sum(told.values())
+        killed, total = killed + gone, total + ran
         of = f" (of {made:,})" if len(todo) < made else ""
         print(
-            f"{path.stem:<12}{len(todo):>9}{gone:>9}{told['timeout']:>9}{told['survived']:>10}"
-            f"{gone / max(1, len(todo)):>9.1%}{time.monotonic() - begun:>9.0f}{of}",
+            f"{path.stem:<12}{ran:>9}{gone:>9}{told['timeout']:>9}{told['survived']:>10}"
+            f"{gone / max(1, ran):>9.1%}{time.monotonic() - begun:>9.0f}{of}",
             flush=True,
         )
     for mutant in sorted(survivors, key=lambda each: (str(each.path), each.line)):
