@@ -61,22 +61,28 @@ class Figure:
 
     Arguments
         check: its number. what: was measured. figure: the result. state: `held`, `missed` or `absent`.
+        proof: the script that found it.
     """
 
     check: int
     what: str
     figure: str
     state: str
+    proof: str = ""
 
 
 def tell(check: int, what: str, figure: str, *, held: bool) -> None:
     """Note a figure, if this runs under the table."""
-    _note(Figure(check, what, figure, "held" if held else "missed"))
+    _note(Figure(check, what, figure, "held" if held else "missed", _script()))
 
 
 def absent(check: int, what: str, reason: str) -> None:
     """Note that something could not be measured here, and why."""
-    _note(Figure(check, what, reason, "absent"))
+    _note(Figure(check, what, reason, "absent", _script()))
+
+
+def _script() -> str:
+    return Path(sys.argv[0]).stem.removeprefix("prove_")
 
 
 def _note(figure: Figure) -> None:
@@ -129,9 +135,8 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     chosen.out.mkdir(parents=True, exist_ok=True)
     path = (chosen.out / "figures.jsonl").resolve()
-    kept = [each for each in read(path) if path.exists()] if chosen.only != list(PROOFS) and path.exists() else []
-    redone = {number for name in chosen.only for number in PROOFS[name][0]}
-    path.write_text("".join(json.dumps(asdict(each)) + "\n" for each in kept if each.check not in redone))
+    kept = [each for each in read(path) if each.proof not in chosen.only] if path.exists() else []
+    path.write_text("".join(json.dumps(asdict(each)) + "\n" for each in kept))
     more = [str(HERE), str(HERE / "ledger"), str(HERE / "fingerprint"), str(HERE / "guard")]
     paths = os.pathsep.join([*more, os.environ.get("PYTHONPATH", "")])
     for name in chosen.only:
@@ -145,10 +150,18 @@ def main(arguments: list[str] | None = None) -> int:
         )
         print(f"   {time.monotonic() - start:.0f} s, exit code {done.returncode}", flush=True)
         if done.returncode not in (0, 1):
-            _append(path, Figure(checks[0], name, f"the proof itself ended with exit code {done.returncode}", "missed"))
+            words = f"the proof itself ended with exit code {done.returncode}"
+            _append(path, Figure(checks[0], name, words, "missed", name))
         elif done.returncode == 1 and not any(each.state == "missed" and each.check in checks for each in read(path)):
-            _append(path, Figure(checks[0], name, "exit code 1", "missed"))
+            _append(path, Figure(checks[0], name, "exit code 1", "missed", name))
     figures = read(path)
+    run = {each.proof for each in figures}
+    figures += [
+        Figure(number, f"prove_{name}", "not run", "absent", name)
+        for name, (checks, _, _) in PROOFS.items()
+        if name not in run
+        for number in checks
+    ]
     told = table(figures)
     (chosen.out / "table.txt").write_text(told + "\n", encoding="utf-8")
     print(f"\n{told}")

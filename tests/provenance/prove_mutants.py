@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import doctest
 import importlib.util
 import json
 import os
@@ -209,11 +210,33 @@ def start(mutant: Mutant, nodes: Sequence[str], seconds: int) -> int:
         _swap(mutant.path, source)
         import pytest
 
-        code = int(pytest.main(["-x", "-q", "--no-header", "--tb=no", *nodes]))
+        files = dict.fromkeys(node.split("::")[0] for node in nodes)
+        code = int(pytest.main(["-x", "-q", "--no-header", "--tb=no", *files], plugins=[_Chosen(nodes)]))
         # 0 all pass, 4 or 5 nothing ran: that would be this program's own mistake.
+        if code == 0:
+            # Not by pytest, which would take in the right module again in its own way.
+            module = importlib.import_module(f"titer.provenance.{mutant.path.parent.name}.{mutant.path.stem}")
+            code = int(doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE).failed > 0)
         os._exit({0: 0, 4: _NOTHING_RAN, 5: _NOTHING_RAN}.get(code, 1))
     except BaseException:
         os._exit(1)
+
+
+class _Chosen:
+    """Keeps the tests that are asked for, in that order: to name each to pytest takes longer than to run them."""
+
+    def __init__(self, nodes: Sequence[str]) -> None:
+        self._order = {node: place for place, node in enumerate(nodes)}
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        def place(item: Any) -> int | None:
+            name = getattr(item, "originalname", None) or item.name
+            return self._order.get(f"{item.path}::{name}", self._order.get(str(item.path)))
+
+        chosen = [(place(item), number, item) for number, item in enumerate(items)]
+        items[:] = [
+            item for at, _, item in sorted((each for each in chosen if each[0] is not None), key=lambda e: e[:2])
+        ]
 
 
 def _swap(path: Path, source: str) -> None:
@@ -236,7 +259,7 @@ def run(todo: Sequence[Mutant], reach: dict[tuple[str, int], list[str]], jobs: i
             mutant = waiting.pop()
             # What runs when a module is taken in is no test's own: then all are asked.
             tests = reach.get((str(mutant.path.resolve()), mutant.line)) or list(map(str, tests_of(mutant.path)))
-            running[start(mutant, [str(mutant.path), *tests], SECONDS)] = mutant
+            running[start(mutant, tests, SECONDS)] = mutant
         child, status = os.waitpid(-1, 0)
         mutant = running.pop(child)
         if os.WIFSIGNALED(status):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import acceptance
@@ -25,7 +26,7 @@ def test_a_check_is_held_only_if_all_its_figures_are(tmp_path: Path, monkeypatch
     tell(12, "slow", "2/s", held=False)
     absent(5, "dcmsign", "not installed")
     figures = read(tmp_path / "figures")
-    assert figures[0] == Figure(1, "proofs", "12,000 accepted", "held")
+    assert replace(figures[0], proof="") == Figure(1, "proofs", "12,000 accepted", "held")
     told = table(figures)
     lines = told.splitlines()
     states = {number: next(line for line in lines if line.startswith(f"{number:>2}  ")) for number in acceptance.CHECKS}
