@@ -1,50 +1,39 @@
 #!/bin/sh
 # What the tests need beside Python packages: Chromium for the report, PostgreSQL's server and strace for the ledger, Go
-# for proofs of the ledger, DCMTK and Orthanc for the transport of images, and the peer libraries in an environment of
-# their own.
+# and OpenSSL for its proofs and time tokens, DCMTK and Orthanc for the transport of images, rsyslog for the audit
+# trail, and the peer libraries in an environment of their own. What is missing is named: its tests are skipped, and
+# fail where CI=true.
 set -eu
 cd "$(dirname "$0")/.."
-if ! command -v chromium >/dev/null 2>&1 || ! command -v chromedriver >/dev/null 2>&1; then
-    if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
-        apt-get -qq update
-        DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium chromium-driver >/dev/null
-    else
-        echo "Chromium and its driver are missing: the browser tests will be skipped (install chromium and chromium-driver)" >&2
+missing=""
+need() {
+    # need TEST PACKAGE...: the packages are wanted unless the test holds.
+    if ! sh -c "$1" >/dev/null 2>&1; then
+        shift
+        missing="$missing $*"
     fi
-fi
-if ! command -v strace >/dev/null 2>&1 || ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then
+}
+need "command -v chromium && command -v chromedriver" chromium chromium-driver
+need "ls /usr/lib/postgresql/*/bin/initdb" postgresql
+need "command -v strace" strace
+need "command -v go && test -d /usr/share/gocode/src/golang.org/x/mod/sumdb/tlog" golang-go golang-golang-x-mod-dev
+need "command -v openssl" openssl
+need "command -v dcmcjpls && test -x /usr/sbin/Orthanc" dcmtk orthanc
+need "command -v rsyslogd && ls /usr/lib/*/rsyslog/lmnsd_ossl.so" rsyslog rsyslog-openssl
+if [ -n "$missing" ]; then
     if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
+        # Services are not started for good: tests start their own.
         apt-get -qq update
-        DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends postgresql strace >/dev/null
+        # shellcheck disable=SC2086 - a list of words
+        DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $missing >/dev/null
+        for each in orthanc rsyslog; do
+            if command -v service >/dev/null 2>&1; then
+                service "$each" stop >/dev/null 2>&1 || true
+            fi
+        done
     else
-        echo "PostgreSQL's server or strace is missing: some tests of the ledger will be skipped (install postgresql and strace)" >&2
-    fi
-fi
-# Go and its package of notes and trees check the ledger's proofs.
-if ! command -v go >/dev/null 2>&1 || ! [ -d /usr/share/gocode/src/golang.org/x/mod/sumdb/tlog ]; then
-    if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
-        apt-get -qq update
-        DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends golang-go golang-golang-x-mod-dev >/dev/null
-    elif [ "${CI:-}" = true ]; then
-        echo "CI needs Go and golang.org/x/mod (install golang-go and golang-golang-x-mod-dev)" >&2
-        exit 1
-    else
-        echo "Go or golang.org/x/mod is missing: the foreign verifier will be skipped (install golang-go and golang-golang-x-mod-dev)" >&2
-    fi
-fi
-# Without them the tests of transport are skipped; CI fails instead. Services are not started: tests start their own.
-if ! command -v dcmcjpls >/dev/null 2>&1 || ! [ -x /usr/sbin/Orthanc ]; then
-    if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
-        apt-get -qq update
-        DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends dcmtk orthanc >/dev/null
-        if command -v service >/dev/null 2>&1; then
-            service orthanc stop >/dev/null 2>&1 || true
-        fi
-    elif [ "${CI:-}" = true ]; then
-        echo "CI needs DCMTK and Orthanc (install dcmtk and orthanc)" >&2
-        exit 1
-    else
-        echo "DCMTK or Orthanc is missing: tests of transport will be skipped (install dcmtk and orthanc)" >&2
+        echo "Some tests will be skipped (install$missing)" >&2
+        [ "${CI:-}" != true ] || exit 1
     fi
 fi
 # Brings axe-core, which judges accessibility; its own dependencies are not needed.

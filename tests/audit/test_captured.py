@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from titer.audit.captured import capture_cases, case_row, vouched
-from titer.audit.evidence.keys import new_key, private_key
 from titer.audit.jobs import prepare
 from titer.audit.plan import ReceiptsSpec
 from titer.audit.plan_file import check_plan
 from titer.audit.subject import OBJECTS, split_of
 from titer.cases.dataset import Dataset
 from titer.cases.find import find_dataset
-from titer.errors import DataError
+from titer.errors import DataError, GuardError
 from titer.provenance.fingerprint import fingerprint_of
-from titer.provenance.ledger.settings import create
+from titer.provenance.guard import folder
+from titer.provenance.guard.capture import Capture
+from titer.provenance.guard.chain import Chain
+from titer.provenance.ledger.settings import create, opened
 
 SETS: dict[str, dict[str, Any]] = {
     "breast_biopsies": {},
@@ -34,7 +36,7 @@ SETS: dict[str, dict[str, Any]] = {
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("captures")
-    new_key(place / "capture.pem")
+    folder.create(place / "site")
     create(place / "led", "ledger.example/captures", str(place / "mark.json"))
     return place
 
@@ -53,12 +55,14 @@ def loaded(site: Path) -> Callable[[str], Dataset]:
 
 
 def capture(site: Path, dataset: Dataset) -> int:
-    return capture_cases(dataset, site / "led", site / "index", site / "capture.pem")
+    private = folder.Folder(site / "site")
+    with private.key("capture") as key, opened(site / "led") as log, closing(private.index()) as index:
+        return capture_cases(dataset, Capture(Chain(log, key), index))
 
 
 def spec(site: Path, **more: Any) -> ReceiptsSpec:
-    key = private_key(site / "capture.pem").public_key().public_bytes(Encoding.Raw, PublicFormat.Raw).hex()
-    return ReceiptsSpec(ledger=str(site / "led"), index=str(site / "index"), keys=(key,), **more)
+    key = folder.Folder(site / "site").public("capture")
+    return ReceiptsSpec(ledger=str(site / "led"), site=str(site / "site"), keys=(key,), **more)
 
 
 def altered(dataset: Dataset, rows: np.ndarray, *, labels: bool) -> Dataset:
@@ -148,5 +152,5 @@ def test_data_that_was_never_captured_is_refused(site: Path, loaded: Callable[[s
     strange = altered(dataset, np.arange(len(dataset.cases)), labels=False)
     with pytest.raises(DataError, match="cases with a valid receipt"):
         prepare(_plan(site, strange), None)
-    with pytest.raises(DataError, match="a private index"):
-        vouched(dataset, spec(site).model_copy(update={"index": str(tmp_path)}))
+    with pytest.raises(GuardError, match="a site's folder"):
+        vouched(dataset, spec(site).model_copy(update={"site": str(tmp_path)}))

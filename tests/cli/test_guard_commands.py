@@ -126,6 +126,12 @@ def test_a_hospital_from_the_command_line(place: Path) -> None:
             assert answer["verdict"] == "verified"
             assert len(answer["output"]["score"]) == 1
 
+    files = {path.name: path.read_text() for path in (place / "site" / "trail" / "guard" / "fhir").glob("*.ndjson")}
+    assert {name: text.count("\n") for name, text in files.items()} == {
+        "AuditEvent-000001.ndjson": 3, "Provenance-000001.ndjson": 3,
+    }  # fmt: skip
+    assert answer["decision"] in files["AuditEvent-000001.ndjson"]
+
     listed = titer("guard", "list", place / "site")
     assert listed.returncode == 0
     name, *_ = listed.stdout.split()

@@ -21,8 +21,8 @@ from titer.models.model import Model
 from titer.threats.random import CaseRandom
 
 _LANES = 4
-# Values from which a case is large, and how many large cases make a block.
-_LARGE, _FEW = 1024, 16
+# Values from which a case is large, and how many cases of that size make a block.
+_LARGE = ((16_384, 4), (1_024, 8))
 
 
 def block(space: Space | None = None) -> int:
@@ -31,8 +31,10 @@ def block(space: Space | None = None) -> int:
     Pictures and volumes of some size are asked about in blocks of a few rows, always as many, so that what lies
     between two layers stays cached, and a few cases that still stand cost no more than they must.
     """
-    if space is not None and space.kind in ("image", "volume") and space.size >= _LARGE:
-        return _FEW
+    if space is not None and space.kind in ("image", "volume"):
+        for size, few in _LARGE:
+            if space.size >= size:
+                return few
     return 64 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 32
 
 

@@ -10,23 +10,22 @@ data: a case that was altered after its capture cannot teach a model.
 
 from __future__ import annotations
 
-import secrets
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from titer.audit.evidence.keys import private_key
 from titer.audit.plan import ReceiptsSpec, Subject
 from titer.cases.case import Array
 from titer.cases.dataset import Dataset
 from titer.errors import DataError
 
 if TYPE_CHECKING:
+    from titer.provenance.guard.capture import Capture
     from titer.provenance.guard.index import Index
     from titer.provenance.ledger.record import Opening
 
@@ -66,31 +65,23 @@ def _target(dataset: Dataset, target: Any) -> Any:
     return dataset.classes[int(target)]
 
 
-def capture_cases(dataset: Dataset, ledger: Path, index: Path, key: Path) -> int:
+def capture_cases(dataset: Dataset, point: Capture) -> int:
     """Record every case that has no record yet; returns how many were new.
 
     Arguments
-        ledger: the ledger's folder. index: the private index's folder, made if it is not there; it holds the secret
-            under which records are found, so it stays with the data. key: the capture key (PEM).
+        point: the capture point: its key, the ledger, and the private index in which cases are found again.
     """
     from titer.provenance.fingerprint import fingerprint_of
-    from titer.provenance.guard.chain import Chain
-    from titer.provenance.ledger.ledger import Ledger
     from titer.provenance.ledger.record import Opening
-    from titer.provenance.ledger.settings import opened
 
-    private = private_key(key)
-    log: Ledger
-    with _index(index, make=True) as known, opened(ledger) as log:
-        chain = Chain(log, private)
-        made = (fingerprint_of(case_row(dataset, row), "row") for row in range(len(dataset.cases)))
-        fresh = [each for each in made if not known.find("tr.v1", each["tr"])]
-        for start in range(0, len(fresh), _TOGETHER):
-            openings = [
-                Opening.of(((each.label, each.value) for each in one.digests), one.opening)
-                for one in fresh[start : start + _TOGETHER]
-            ]
-            chain.add_batch([("row", each.commitments()) for each in openings], before=_kept(known, openings))
+    made = (fingerprint_of(case_row(dataset, row), "row") for row in range(len(dataset.cases)))
+    fresh = [each for each in made if not point.index.find("tr.v1", each["tr"])]
+    for start in range(0, len(fresh), _TOGETHER):
+        openings = [
+            Opening.of(((each.label, each.value) for each in one.digests), one.opening)
+            for one in fresh[start : start + _TOGETHER]
+        ]
+        point.chain.add_batch([("row", each.commitments()) for each in openings], before=_kept(point.index, openings))
     return len(fresh)
 
 
@@ -125,11 +116,12 @@ class Vouched:
 def vouched(dataset: Dataset, spec: ReceiptsSpec) -> Vouched:
     """Look every case up, and prove each record from the case up to the ledger's signed checkpoint."""
     from titer.provenance.guard.decide import Decider
+    from titer.provenance.guard.folder import Folder
     from titer.provenance.guard.policy import Policy
     from titer.provenance.guard.view import LedgerView
     from titer.provenance.ledger.settings import opened
 
-    with _index(Path(spec.index)) as known, opened(Path(spec.ledger)) as log:
+    with closing(Folder(Path(spec.site)).index()) as known, opened(Path(spec.ledger)) as log:
         decider = Decider(LedgerView(log), log.origin, known, Policy(captures=frozenset(spec.keys)))
         found = [decider.decide(case_row(dataset, row), "row").verdict for row in range(len(dataset.cases))]
     return Vouched(np.array([each in _SOUND for each in found]), dict(Counter(found)))
@@ -169,23 +161,3 @@ def _carded(dataset: Dataset, card: Any) -> Dataset:
     # The digest leaves the card out, and is costly.
     object.__setattr__(made, "_digest", dataset.digest)
     return made
-
-
-@contextmanager
-def _index(folder: Path, *, make: bool = False) -> Iterator[Index]:
-    """The private index in a folder: `index.sqlite`, and the secret beside it."""
-    from titer.provenance.guard.index import Index
-
-    secret = folder / "secret"
-    if not secret.is_file():
-        if not make:
-            raise DataError(f"a private index in {folder}", "none", "capture cases first: titer capture cases")
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o700)
-        secret.touch(mode=0o600)
-        secret.write_bytes(secrets.token_bytes(32))
-    found = Index(f"sqlite:///{folder.resolve()}/index.sqlite", secret.read_bytes())
-    try:
-        yield found
-    finally:
-        found.close()

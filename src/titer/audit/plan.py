@@ -52,7 +52,7 @@ class ReceiptsSpec(Part):
     """Which cases may take part: those that are what a ledger says was captured."""
 
     ledger: str = Field(description="Folder of the ledger.")
-    index: str = Field(description="Folder of the private index that `titer capture cases` made.")
+    site: str = Field(description="The site's private folder, whose index `titer capture cases` filled.")
     keys: tuple[Annotated[str, Field(pattern="^[0-9a-f]{64}$")], ...] = Field(
         min_length=1, description="Public keys (hexadecimal) whose captures count."
     )

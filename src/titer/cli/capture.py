@@ -181,6 +181,26 @@ def watch(
     return 0
 
 
+@capture.command()
+@_places
+@click.argument("where")
+@click.option("--data", "root", type=click.Path(path_type=Path), help="Folder of data sets (default: TITER_DATA).")
+@click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="As under data.options of the plan.")
+def cases(ledger: Path, site: Path, where: str, *, root: Path | None, options: tuple[str, ...]) -> int:
+    """Capture each case of the data set WHERE (a name or a path) as an audit reads it; see `data.receipts` of plans."""
+    import yaml
+
+    from titer.audit.captured import capture_cases
+    from titer.cases.find import data_root, find_dataset
+
+    split = [each.partition("=") for each in options]
+    dataset = find_dataset(where, root=data_root(root), **{name: yaml.safe_load(value) for name, _, value in split})
+    with _point(ledger, site) as point:
+        new = capture_cases(dataset, point)
+    click.echo(f"{len(dataset.cases)} cases, {new} of them new in the ledger.")
+    return 0
+
+
 @contextmanager
 def _point(ledger: Path, site: Path) -> Iterator[Capture]:
     """The capture point of a site."""

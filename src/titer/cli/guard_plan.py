@@ -112,6 +112,25 @@ class PathsPlan(_Part):
         return self
 
 
+class TrailPlan(_Part):
+    """What other systems are told; see `titer.provenance.guard.trail.site.Settings`."""
+
+    source: str = Field(description="name of this guard for others, which names no person and no host")
+    folder: Path | None = Field(None, description="for queues and files; default: the folder 'trail' of the site")
+    files: bool = True
+    fhir: str | None = Field(None, description="base address of a FHIR server")
+    syslog: str | None = Field(None, description="receiver of ATNA messages")
+    syslog_port: _Port = 6514
+    farewell: bool = True
+    metrics_port: _Port | None = None
+    metrics_host: str = "127.0.0.1"
+    authorities: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    fhir_token: Path | None = None
+    metrics_token: Path | None = None
+
+
 class LimitsPlan(_Part):
     """How much, and how often."""
 
@@ -130,6 +149,7 @@ class GuardPlan(_Part):
     prepare: PreparePlan
     paths: PathsPlan
     limits: LimitsPlan = LimitsPlan()
+    trail: TrailPlan | None = None
 
 
 def read_plan(path: Path) -> GuardPlan:

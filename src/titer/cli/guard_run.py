@@ -18,6 +18,11 @@ from titer.provenance.ledger.settings import opened as opened_ledger
 
 if TYPE_CHECKING:
     from titer.cli.guard_plan import DicomPath, GuardPlan, HttpPath, PolicyPlan
+    from titer.provenance.guard.trail.site import Trail
+    from titer.provenance.ledger.ledger import Ledger
+
+_FAREWELL = 5.0
+"""Seconds that receivers have at the end."""
 
 
 @contextmanager
@@ -54,6 +59,7 @@ def _guarded(plan: GuardPlan, key: str, *, patience: float = 0.0) -> Iterator[tu
         model, weights = stack.enter_context(opened_model(plan.model))
         ledger = stack.enter_context(opened_ledger(plan.ledger))
         ledger.start()
+        trail = _trail(plan, key, ledger, stack)
         guarded = guard(
             model,
             ledger,
@@ -65,8 +71,27 @@ def _guarded(plan: GuardPlan, key: str, *, patience: float = 0.0) -> Iterator[tu
             preparation=digest,
             quarantine=folder.quarantine(),
             limits=_limits(plan),
+            listeners=() if trail is None else trail.listeners,
         )
+        if trail is not None:
+            trail.watch(guarded.listeners)
         yield guarded, folder.journal()
+
+
+def _trail(plan: GuardPlan, key: str, ledger: Ledger, stack: ExitStack) -> Trail | None:
+    """What others are told. An override has queues of its own, as the guard itself may be running."""
+    if plan.trail is None:
+        return None
+    from titer.provenance.guard.trail.site import Settings, Trail
+
+    told = plan.trail.model_dump()
+    told["folder"] = (plan.trail.folder or plan.site / "trail") / key
+    if key != "guard":
+        told["metrics_port"] = None
+    trail = stack.enter_context(Trail(Settings(**told), ledger))
+    # What a receiver that is away has not taken by then waits for the next time.
+    stack.callback(trail.drain, _FAREWELL)
+    return trail
 
 
 def _policy(plan: PolicyPlan) -> Policy:

@@ -8,6 +8,8 @@ from pathlib import Path
 import click
 
 from titer.cli.keys import key as _key
+from titer.cli.tokens import authority, stamp, times
+from titer.cli.witness import witness
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
@@ -15,6 +17,10 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.group()
 def ledger() -> None:
     """Keep signed records where nobody can rewrite them unnoticed (see docs/ledger.md)."""
+
+
+for command in (witness, authority, stamp, times):
+    ledger.add_command(command)
 
 
 @ledger.command()
@@ -56,7 +62,29 @@ def append(folder: Path, leaves: tuple[Path, ...], wait: str, timeout: float, re
             if receipts is not None and each.index is not None and each.state == "published":
                 receipts.mkdir(parents=True, exist_ok=True)
                 put(receipts / f"{path.name}.receipt", log.receipt(each.index))
+        failures = getattr(log.signing.cosign, "failures", {})
+    if any(each.state == "pending" for each in told):
+        for name, code in failures.items():
+            click.echo(f"waiting for witness {name}: {code}", err=True)
     return 0 if all(each.state == wait for each in told) else 1
+
+
+@ledger.command()
+@click.argument("folder", type=_FOLDER)
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=False)
+def policy(folder: Path, file: Path | None) -> int:
+    """Print what whoever checks receipts needs: the log's key, and which witnesses count (tlog-policy).
+
+    With FILE, let the policy in it say which witnesses must have signed, and where they are asked.
+    """
+    from titer.provenance.ledger.settings import govern, policy_text, read
+
+    if file is None:
+        click.echo(policy_text(folder, read(folder)), nl=False)
+    else:
+        asked = govern(folder, file.read_bytes())
+        click.echo(f"{len(asked)} witnesses are asked from the next start on")
+    return 0
 
 
 @ledger.command()
@@ -71,10 +99,12 @@ def serve(folder: Path, host: str, port: int, *, scrub: bool) -> int:
     from titer.provenance.ledger.scrub import Scrub
     from titer.provenance.ledger.serve import Server
     from titer.provenance.ledger.settings import opened
+    from titer.provenance.ledger.stamping import Stamper
 
     stop = threading.Event()
     with opened(folder) as log, Server(folder, host, port) as server:
         log.start()
+        threading.Thread(target=Stamper(folder, log.site.checkpoint).run, args=(stop,), daemon=True).start()
         if scrub:
             work = Scrub(log.store, log.site, log.signing.check).run
             threading.Thread(target=work, args=(stop,), daemon=True).start()
@@ -113,12 +143,16 @@ def fsck(folder: Path, *, repair: bool, resume: bool, formats: bool) -> int:
 @click.argument("folder", type=_FOLDER)
 @click.argument("target", type=_FOLDER)
 def export(folder: Path, target: Path) -> int:
-    """Write the published log to the new folder TARGET, checked entry by entry."""
+    """Write the published log to the new folder TARGET, checked entry by entry, and its time tokens."""
+    import shutil
+
     from titer.provenance.ledger.export import export as write
     from titer.provenance.ledger.settings import opened
 
     with opened(folder) as log:
         told = write(log.store, log.site, target, log.signing.check)
+    if (folder / "tokens").is_dir():
+        shutil.copytree(folder / "tokens", target / "tokens")
     click.echo(f"Exported {told.size} entries of {told.origin} to {target / 'public'}")
     return 0
 
@@ -142,17 +176,25 @@ def restore(source: str, folder: Path, database: str | None) -> int:
 @ledger.command()
 @click.argument("folder", type=_FOLDER)
 @click.argument("backup")
-def drill(folder: Path, backup: str) -> int:
-    """Try a BACKUP (an export's `public`) out beside the log in FOLDER, which is not touched."""
-    from titer.provenance.ledger.export import drill as tried
-    from titer.provenance.ledger.settings import formed, opened
+@click.option("--against", help="Where the log is published, or a mirror of it (default: FOLDER's own `public`).")
+def drill(folder: Path, backup: str, against: str | None) -> int:
+    """Try a BACKUP out: an export's or a mirror's `public`, or its address.
 
-    with opened(folder) as log:
-        found, behind = tried(backup, log.site, log.signing.check, partial(formed, log.origin))
-    for fault in found.faults:
+    It is restored in a fresh place, examined, and held against the published log; what the backup lacks is the loss
+    window. FOLDER, which needs settings and keys, is not touched.
+    """
+    from titer.provenance.ledger.drill import drill as tried
+    from titer.provenance.ledger.mirror import source_at
+    from titer.provenance.ledger.settings import formed, read, signing
+
+    settings = read(folder)
+    published = source_at(against or str(folder / "public"))
+    done = tried(backup, published, signing(folder, settings).check, partial(formed, settings.origin))
+    for fault in done.found.faults:
         click.echo(f"damaged {fault}")
-    click.echo(f"The backup holds {found.size} entries, {behind} fewer than the log, with {len(found.faults)} faults")
-    return 1 if found.faults else 0
+    for sentence in done.sentences():
+        click.echo(sentence)
+    return 1 if done.found.faults else 0
 
 
 @ledger.command()
@@ -242,18 +284,9 @@ ledger.add_command(_key)
 def status(folder: Path) -> int:
     """Print how the ledger is: sizes, queue, holder of the lease, mark, halt."""
     from titer.provenance.ledger.settings import state
+    from titer.provenance.ledger.stamping import last_tokens
 
-    told = state(folder)
+    told = state(folder) | last_tokens(folder)
     for name, value in told.items():
         click.echo(f"{name}: {value}")
-    return 1 if told.get("halted") else 0
-
-
-@ledger.command()
-@click.argument("folder", type=_FOLDER)
-def policy(folder: Path) -> int:
-    """Print what whoever checks receipts needs: the log's key, and which witnesses count (tlog-policy)."""
-    from titer.provenance.ledger.settings import policy_text, read
-
-    click.echo(policy_text(folder, read(folder)), nl=False)
-    return 0
+    return 1 if told.get("halted") or told.get("evidence of two histories") else 0

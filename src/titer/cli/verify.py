@@ -24,6 +24,8 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option(
     "--log", help="The log's files (its folder `public`, a mirror, or an address): all it says of keys counts."
 )
+@click.option("--times", type=_FILE, help="Time tokens around the record, as `titer ledger times` wrote them.")
+@click.option("--authority", "authorities", type=_FILE, multiple=True, help="Root certificates (PEM) for --times.")
 @click.option("--kind", help="Kind of data, where the first bytes do not tell it, such as text.")
 @click.option("--key", type=_FILE, envvar="TITER_KEY", help="For a report of Titer: the public key of its signer.")
 @click.option("--explain", is_flag=True, help="Say what it rests on: layers, signer, index, times, witnesses.")
@@ -36,6 +38,8 @@ def verify(
     opening: Path | None,
     about_keys: tuple[Path, ...],
     log: str | None,
+    times: Path | None,
+    authorities: tuple[Path, ...],
     kind: str | None,
     key: Path | None,
     explain: bool,
@@ -50,6 +54,8 @@ def verify(
     """
     if receipt is not None and policy is not None:
         found = _found(file, receipt, policy, opening, [each.read_bytes() for each in about_keys], log, kind)
+        if times is not None and found.outcome != "invalid":
+            found = _timed(found, times, receipt, policy, authorities)
     elif not _is_report(file):
         raise click.UsageError("FILE needs --receipt and --policy")
     elif key is None:
@@ -108,6 +114,22 @@ def _found(
     except (FingerprintError, RecordError) as error:
         return Verification("undecided", f"Cannot decide: {error}.", (f"reason: {error.code}",))
     return replace(found, lines=(*found.lines, *lines))
+
+
+def _timed(
+    found: Verification, times: Path, receipt: Path, policy: Path, authorities: tuple[Path, ...]
+) -> Verification:
+    from titer.errors import RecordError
+    from titer.provenance.ledger.times import bounds
+    from titer.provenance.ledger.tokens import certificates
+    from titer.provenance.ledger.verify import Verification
+
+    try:
+        roots = [each for path in authorities for each in certificates(path.read_bytes())]
+        told = bounds(times.read_bytes(), receipt.read_bytes(), policy.read_bytes(), roots)
+    except RecordError as error:
+        return Verification("invalid", f"The time tokens are not valid: {error}.", (f"reason: {error.code}",))
+    return replace(found, lines=(*found.lines, *told.lines))
 
 
 def _is_report(file: Path) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from planted import PLANTED, pieces
 
 import titer
 from titer.audit.driver import write
@@ -21,35 +22,8 @@ from titer.cases.case import Batch
 from titer.cases.dataset import DataCard, Dataset
 from titer.cases.space import Space
 
-# 45 CFR 164.514(b)(2)(i), (A) to (R); words that no report needs.
-PLANTED = {
-    "A name": "Zyxwombat",
-    "B place": "Quagmireville",
-    "C date": "1961-03-14",
-    "D telephone": "(555) 010-0199",
-    "E fax": "555-010-0277",
-    "F e-mail": "qqmailbox@example.org",
-    "G social security number": "078-05-1120",
-    "H medical record number": "MRN4471920",
-    "I health plan number": "HPB8830017",
-    "J account number": "ACCT99120034",
-    "K license number": "LIC7750921",
-    "L vehicle number": "1HGCM82633A004352",
-    "M device number": "SN20039948",
-    "N web address": "https://people.example.org/qqprofile",
-    "O network address": "203.0.113.77",
-    "P biometric": "fingerprintzq77",
-    "Q photograph": "facezq88",
-    "R other": "bedtagzq99",
-}
 # What has a form is found in an author's own words too; the others must not get so far.
 FORMED = [name for name in PLANTED if name[0] in "CDEFGHIJKLMNO"]
-
-
-def pieces(text: str) -> set[bytes]:
-    """A planted text, and what is left of it where a reader splits words or lowers letters."""
-    found = {text, text.lower(), text.upper()}
-    return {piece.encode(encoding) for piece in found for encoding in ("utf-8", "utf-16-le", "latin-1")}
 
 
 def contents(folder: Path) -> Iterator[tuple[str, bytes]]:

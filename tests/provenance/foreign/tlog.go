@@ -5,11 +5,14 @@
 //	record ROOT SIZE LEAF INDEX HASH...     inclusion
 //	tree ROOT SIZE OLDROOT OLDSIZE HASH...  consistency
 //	note KEY BASE64                         a signed note
+//	cosigned KEY BASE64                     a note cosigned with Ed25519 (tlog-cosignature)
 package main
 
 import (
 	"bufio"
+	"crypto/ed25519"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"os"
@@ -65,6 +68,39 @@ func noteHolds(key, text string) bool {
 	return err == nil
 }
 
+// cosigner checks what a witness signs: its time, and the note's text.
+type cosigner struct {
+	name string
+	hash uint32
+	key  ed25519.PublicKey
+}
+
+func (c cosigner) Name() string    { return c.name }
+func (c cosigner) KeyHash() uint32 { return c.hash }
+
+func (c cosigner) Verify(text, signature []byte) bool {
+	if len(signature) != 8+ed25519.SignatureSize {
+		return false
+	}
+	head := fmt.Sprintf("cosignature/v1\ntime %d\n", binary.BigEndian.Uint64(signature))
+	return ed25519.Verify(c.key, append([]byte(head), text...), signature[8:])
+}
+
+func cosignedHolds(key, text string) bool {
+	parts := strings.SplitN(key, "+", 3)
+	if len(parts) != 3 {
+		return false
+	}
+	hash, err1 := strconv.ParseUint(parts[1], 16, 32)
+	raw, err2 := base64.StdEncoding.DecodeString(parts[2])
+	signed, err3 := base64.StdEncoding.DecodeString(text)
+	if err1 != nil || err2 != nil || err3 != nil || len(raw) != 33 || raw[0] != 4 {
+		return false
+	}
+	_, err := note.Open(signed, note.VerifierList(cosigner{parts[0], uint32(hash), raw[1:]}))
+	return err == nil
+}
+
 func main() {
 	in := bufio.NewScanner(os.Stdin)
 	in.Buffer(make([]byte, 1<<20), 1<<20)
@@ -78,6 +114,8 @@ func main() {
 			holds = proofHolds(words)
 		case len(words) == 3 && words[0] == "note":
 			holds = noteHolds(words[1], words[2])
+		case len(words) == 3 && words[0] == "cosigned":
+			holds = cosignedHolds(words[1], words[2])
 		default:
 			fmt.Fprintln(os.Stderr, "no such question:", in.Text())
 			os.Exit(2)

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from databases import fresh_database
 from guard_tools import Hospital
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def index_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database for a private index: each test runs over both."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/index.sqlite"
+    return fresh_database(request.getfixturevalue("postgres"))
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from provenance_tools import ORIGIN, address, admit, check, examined, leaf, make
 
 from titer.errors import LedgerError, LedgerRolledBack
 from titer.provenance.ledger.checkpoint import Checkpoint
-from titer.provenance.ledger.export import drill, export, restore
+from titer.provenance.ledger.export import export, restore
 from titer.provenance.ledger.freeze import freeze
 from titer.provenance.ledger.fsck import Fsck
 from titer.provenance.ledger.ledger import Ledger
@@ -255,18 +255,6 @@ def test_a_backup_older_than_the_mark_is_not_restored(log: Path, tmp_path: Path)
         restore(
             source_at(str(tmp_path / "out" / "public")), address(tmp_path), tmp_path / "b", check, admit, mark_of(log)
         )
-
-
-def test_a_drill_says_how_far_a_backup_is_behind(log: Path, tmp_path: Path) -> None:
-    store = Store.open(address(log))
-    export(store, Site(log, threads=1), tmp_path / "out", check)
-    store.close()
-    with reopen(log) as ledger:
-        ledger.append_many([leaf("k", SIZE + n) for n in range(300)])
-    before = sorted((path, path.stat().st_mtime_ns) for path in log.rglob("*"))
-    found, behind = drill(str(tmp_path / "out" / "public"), Site(log, threads=1), check, admit)
-    assert (found.faults, found.size, behind) == ([], SIZE, 300)
-    assert sorted((path, path.stat().st_mtime_ns) for path in log.rglob("*")) == before
 
 
 def test_a_mirror_follows_over_http(log: Path, tmp_path: Path) -> None:

@@ -220,16 +220,22 @@ def test_the_commands_make_fill_check_and_end_a_log(folder: Path, mark: str, tmp
     assert "entries: 3" in said
     assert "sequencer: none" in said
     titer("export", folder, tmp_path / "out")
-    assert "0 fewer than the log, with 0 faults" in titer("drill", folder, tmp_path / "out" / "public")
+    said = titer("drill", folder, tmp_path / "out" / "public")
+    assert "holds 3 entries" in said
+    assert "with 0 faults" in said
+    assert "Loss window: none" in said
+    titer("append", folder, *written(tmp_path, *(signed_leaf("b", n) for n in range(2))))
+    said = titer("drill", folder, tmp_path / "out" / "public")
+    assert "2 entries, 3 to 4, claimed to be from 2023-11-14 22:13:20 UTC to 2023-11-14 22:13:21 UTC." in said
     titer("mirror", folder / "public", tmp_path / "mirror", "--key", keys[0], "--key", keys[1])
     assert (tmp_path / "mirror" / "public" / "checkpoint").read_bytes() == (
         folder / "public" / "checkpoint"
     ).read_bytes()
     said = titer("shard", folder, tmp_path / "next", "--origin", "next.example/log", "--mark", tmp_path / "next-mark")
     assert "is frozen" in said
-    assert f"predecessor: {ORIGIN} 3" in titer("status", tmp_path / "next")
+    assert f"predecessor: {ORIGIN} 5" in titer("status", tmp_path / "next")
     assert "state: frozen" in titer("status", folder)
-    assert titer("freeze", folder).startswith(f"{ORIGIN}\n3\n")
+    assert titer("freeze", folder).startswith(f"{ORIGIN}\n5\n")
     with pytest.raises(LedgerError) as caught:
         titer("append", folder, *written(tmp_path, signed_leaf("a", 3)))
     assert caught.value.code == "log.frozen"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import torch
@@ -200,7 +201,8 @@ class TorchModel(Model):
 
     def _place(self, inputs: Tensor) -> tuple[torch.device, torch.dtype]:
         """Where and how precisely the module computes: as its first weight of real numbers, else as the input."""
-        for held in (*self.module.parameters(), *self.module.buffers()):
+        # One after the other: this is asked for every block, and the first weight mostly tells.
+        for held in chain(self.module.parameters(), self.module.buffers()):
             if held.is_floating_point():
                 return held.device, held.dtype
         return inputs.device, inputs.dtype

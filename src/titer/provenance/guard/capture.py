@@ -10,6 +10,8 @@ from titer.errors import GuardError
 from titer.provenance.fingerprint import Digest, Fingerprint, Limits, digest, fingerprint_of
 from titer.provenance.guard.chain import Chain
 from titer.provenance.guard.index import Index
+from titer.provenance.guard.trail.event import event_of
+from titer.provenance.guard.trail.listeners import Listener, Listeners
 from titer.provenance.ledger.ledger import Appended
 from titer.provenance.ledger.record import Opening
 
@@ -42,10 +44,14 @@ class Capture:
 
     Arguments
         chain: its key and the ledger. index: where openings are kept. limits: how much of an object is read.
+        listeners: told of each record once it is durable, see `titer.provenance.guard.trail`.
     """
 
-    def __init__(self, chain: Chain, index: Index, limits: Limits | None = None) -> None:
+    def __init__(
+        self, chain: Chain, index: Index, limits: Limits | None = None, listeners: Sequence[Listener] = ()
+    ) -> None:
         self.chain, self.index, self.limits = chain, index, limits or Limits()
+        self.listeners = Listeners(listeners)
 
     def capture(
         self,
@@ -111,6 +117,7 @@ class Capture:
             before=lambda leaf: self.index.put(leaf, opening),
             wait=wait,
         )
+        self.listeners(lambda: event_of(leaf, done.leaf_hash, done.index, "recorded"))
         return Captured(leaf, done, made, opening)
 
 

@@ -17,6 +17,8 @@ from titer.provenance.fingerprint import Fingerprint, Limits, explain_difference
 from titer.provenance.guard.capture import digests_of
 from titer.provenance.guard.index import Index, Known
 from titer.provenance.guard.policy import SOUND, Policy
+from titer.provenance.guard.quiet import quiet
+from titer.provenance.guard.stages import stage
 from titer.provenance.guard.view import Doubt, Head, View, head_of
 from titer.provenance.ledger.keyring import Keyring
 from titer.provenance.ledger.merkle import leaf_hash
@@ -109,19 +111,21 @@ class Decider:
             expected: leaf hash of the record that it is said to be; no other then counts.
         """
         try:
-            made = fingerprint_of(source, kind, self.limits)
+            with stage("fingerprint"):
+                made = fingerprint_of(source, kind, self.limits)
         except FingerprintError as error:
             verdict = "unsupported" if error.code.startswith("unsupported") else "error"
             return Decision(verdict, (error.code,), "It cannot be fingerprinted exactly.")
-        except Exception:
-            _LOG.exception("a fingerprint failed")
+        except Exception as error:
+            _LOG.error("a fingerprint failed", exc_info=quiet(error))
             return Decision("error", ("fingerprint.failed",), "The guard could not read it.")
         try:
-            found = self._judge(made, subject, encounter, expected)
+            with stage("lookup"):
+                found = self._judge(made, subject, encounter, expected)
         except ProvenanceError as error:
             found = Decision("error", (error.code,), "The guard could not look it up.")
-        except Exception:
-            _LOG.exception("a look-up failed")
+        except Exception as error:
+            _LOG.error("a look-up failed", exc_info=quiet(error))
             found = Decision("error", ("guard.failed",), "The guard could not look it up.")
         return replace(found, fingerprint=made)
 

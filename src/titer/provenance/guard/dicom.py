@@ -15,6 +15,7 @@ from typing import Any
 from titer.errors import FingerprintError, GuardError, ProvenanceError
 from titer.provenance.guard.capture import Capture, Captured
 from titer.provenance.guard.inprocess import Answer, Guarded
+from titer.provenance.guard.quiet import quiet
 
 _LOG = logging.getLogger(__name__)
 
@@ -99,8 +100,7 @@ class Receiver:
             _LOG.critical("an image could not be taken: %s", error.code)
             return NO_RESOURCES
         except Exception as error:
-            # The words of an error may quote the object.
-            _LOG.critical("an image could not be taken: %s", type(error).__name__)
+            _LOG.critical("an image could not be taken", exc_info=quiet(error))
             return NO_RESOURCES
 
     def _bound(self, event: Any) -> None:

@@ -76,11 +76,13 @@ class Index:
                 code="index.secret",
             )
         self._secret = secret
-        self._engine = sa.create_engine(url)
-        if self._engine.dialect.name == "sqlite":
-            sa.event.listen(self._engine, "connect", _prepare)
+        # A server may have been started anew since a connection was last used.
         with _told():
-            _META.create_all(self._engine)
+            self._engine = sa.create_engine(url, pool_pre_ping=True)
+        lite = self._engine.dialect.name == "sqlite"
+        sa.event.listen(self._engine, "connect", _prepare if lite else _prepare_postgresql)
+        with _told():
+            self._make()
         file = self._engine.url.database
         if self._engine.dialect.name == "sqlite" and file and Path(file).is_file():
             Path(file).chmod(0o600)
@@ -88,6 +90,18 @@ class Index:
     def close(self) -> None:
         """Give back all connections."""
         self._engine.dispose()
+
+    def _make(self) -> None:
+        # Of processes that make the tables at once, one comes first at each of them; the others look again.
+        for left in range(2 * len(_META.tables), -1, -1):
+            try:
+                _META.create_all(self._engine)
+            except sa.exc.DBAPIError as error:
+                late = isinstance(error, sa.exc.IntegrityError) or "already exists" in str(error)
+                if not left or not late:
+                    raise
+            else:
+                return
 
     def put(self, leaf: bytes, opening: Opening) -> bytes:
         """Keep an opening and its tags; returns the leaf's hash. The same again changes nothing."""
@@ -136,6 +150,27 @@ class Index:
             # Until then the opening stands in the write-ahead log.
             with _told(), self._engine.connect() as connection:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def purge(self) -> None:
+        """Write PostgreSQL's tables anew, so that its files hold no byte of erased openings; others wait meanwhile.
+
+        Its write-ahead log and backups hold them until they are recycled: see docs/guard.md. SQLite needs no purge.
+        """
+        if self._engine.dialect.name == "sqlite":
+            return
+        with _told(), self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            for table in (_OPENINGS, _TAGS):
+                file = f"SELECT pg_relation_filepath('{table.name}')"
+                before = connection.exec_driver_sql(file).scalar_one()
+                connection.exec_driver_sql(f"VACUUM FULL {table.name}")
+                # Of a table of somebody else the server only warns that it skips it.
+                if connection.exec_driver_sql(file).scalar_one() == before:
+                    raise GuardError(
+                        f"to be the owner of the table {table.name}",
+                        "another role",
+                        "connect as the role that made the tables",
+                        code="index.owner",
+                    )
 
     def use(self, name: bytes, encounter: str) -> bool:
         """Note the encounter that a record is used for; False where it was used for another before."""
@@ -194,9 +229,18 @@ def _known(row: Any) -> Known:
 def _prepare(connection: sa.engine.interfaces.DBAPIConnection, record: object) -> None:  # noqa: ARG001 - SQLAlchemy's
     cursor = connection.cursor()
     # Erased openings must not linger in free pages.
-    for setting in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "busy_timeout = 30000"):
+    for setting in ("busy_timeout = 30000", "journal_mode = WAL", "synchronous = FULL", "secure_delete = ON"):
         cursor.execute(f"PRAGMA {setting}")
     cursor.close()
+
+
+def _prepare_postgresql(connection: Any, record: object) -> None:  # noqa: ARG001 - SQLAlchemy's
+    # An opening that is lost with the power makes its leaf worth nothing.
+    with connection.cursor() as cursor:
+        cursor.execute("SET synchronous_commit = on")
+        cursor.execute("SET lock_timeout = '30s'")
+        cursor.execute("SET idle_in_transaction_session_timeout = '30s'")
+    connection.commit()
 
 
 @contextmanager

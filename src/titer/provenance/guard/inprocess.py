@@ -11,9 +11,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -26,7 +27,12 @@ from titer.provenance.guard.index import Index
 from titer.provenance.guard.limits import Limits
 from titer.provenance.guard.policy import SOUND, Action, Finding, Policy
 from titer.provenance.guard.quarantine import Quarantine, require_two
+from titer.provenance.guard.quiet import quiet
+from titer.provenance.guard.stages import begin, stage, under_way
 from titer.provenance.guard.tensor import private_copy, tensor_digest
+from titer.provenance.guard.trail.codes import known
+from titer.provenance.guard.trail.event import Done, Event, event_of
+from titer.provenance.guard.trail.listeners import Listener, Listeners
 from titer.provenance.guard.view import LedgerView, View
 from titer.provenance.ledger.ledger import Appended, Ledger
 from titer.provenance.ledger.record import parse
@@ -81,6 +87,7 @@ class Guarded:
         preparation: str,
         quarantine: Quarantine | None,
         limits: Limits,
+        listeners: Sequence[Listener] = (),
     ) -> None:
         for what, value in (("the model's digest", model_digest), ("the preparation's digest", preparation)):
             if not _HASH.fullmatch(value):
@@ -98,6 +105,7 @@ class Guarded:
         self._model_digest, self._prepare, self._preparation = model_digest, prepare, preparation
         self._quarantine, self._limits = quarantine, limits
         self.policy = decider.policy
+        self.listeners = Listeners(listeners)
 
     def __call__(
         self,
@@ -120,6 +128,7 @@ class Guarded:
 
         Raises what the model or the preparation raises, once that is noted.
         """
+        begin(caller)
         raw, checked = self._check(source, kind, subject, encounter, expected, caller)
         action = self.policy.action(checked.verdict)
         given = None
@@ -142,7 +151,7 @@ class Guarded:
             action = self.policy.action(checked.verdict, detected=True)
             checked = replace(checked, reasons=(*checked.reasons, *(each.code for each in found)))
         if checked.reasons:
-            _LOG.warning("%s: %s (%s)", action, checked.verdict, ", ".join(checked.reasons))
+            _LOG.warning("%s: %s (%s)", action, checked.verdict, ", ".join(known(checked.reasons)))
         return self._withhold(raw, kind, checked) if action == "quarantine" else self._ask(given, action, checked)
 
     def override(self, name: str, first: str, second: str, reason: str) -> Answer:
@@ -152,6 +161,7 @@ class Guarded:
             name: in the quarantine. first, second: their names, kept with the object; the leaf holds them blinded.
             reason: in a word or a sentence; the leaf holds it blinded.
         """
+        begin()
         people = require_two(first, second)
         if not reason.strip():
             raise GuardError("a reason", "none", "say why the object may pass", code="override.reason")
@@ -183,29 +193,32 @@ class Guarded:
         if not self._limits.allows(caller):
             return None, Decision("error", ("limit.rate",), "Its caller asks too often.")
         try:
-            raw = self._limits.read(source)
+            with stage("read"):
+                raw = self._limits.read(source)
         except GuardError as error:
             return None, Decision("error", (error.code,), "It is too large to be checked.")
         told = self._decider.decide(raw, kind, subject=subject, encounter=encounter, expected=expected)
         return raw, told
 
+    @stage("prepare")
     def _input(self, raw: Any, checked: Decision) -> Any:
         try:
             given = private_copy(self._prepare(raw))
             tensor_digest(given)
         except Exception:
-            self._note(replace(checked, reasons=("prepare.failed", *checked.reasons)), {})
+            self._note(replace(checked, reasons=("prepare.failed", *checked.reasons)), {}, done="failed")
             raise
         return given
 
+    @stage("detectors")
     def _detect(self, case: Case) -> tuple[Finding, ...]:
         """What detectors find; one that fails is itself a finding."""
         found = []
         for detector in self.policy.detectors:
             try:
                 told = detector(replace(case, tensor=private_copy(case.tensor)))
-            except Exception:
-                _LOG.exception("a detector failed")
+            except Exception as error:
+                _LOG.error("a detector failed", exc_info=quiet(error))
                 told = Finding("detector.failed", float("nan"))
             if told is not None:
                 found.append(told)
@@ -228,12 +241,13 @@ class Guarded:
             **(more or {}),
         }
         try:
-            output = self._model(given)
+            with stage("model"):
+                output = self._model(given)
             ext["output"] = tensor_digest(output).hex()
         except Exception:
-            self._note(checked, ext, mode, refs)
+            self._note(checked, ext, mode, refs, done="failed")
             raise
-        leaf, done = self._note(checked, ext, mode, refs)
+        leaf, done = self._note(checked, ext, mode, refs, done=action)
         banner = checked.sentence or "A detector found it suspicious." if action == "banner" else ""
         if action == "banner" and checked.verdict in SOUND and mode is None:
             banner = "It is what was captured, but a detector found it suspicious."
@@ -243,7 +257,7 @@ class Guarded:
         failed: ProvenanceError | None = None
         leaf, done = b"", None
         try:
-            leaf, done = self._note(checked, {})
+            leaf, done = self._note(checked, {}, done="quarantine")
         except ProvenanceError as error:
             failed = error
         name = ""
@@ -263,8 +277,10 @@ class Guarded:
         ext: Mapping[str, str | int],
         mode: str | None = None,
         refs: tuple[str, ...] | None = None,
+        *,
+        done: Done,
     ) -> tuple[bytes, Appended | None]:
-        """The decision as a leaf, durable before anybody is answered."""
+        """The decision as a leaf, durable before anybody is answered; then listeners are told."""
         told: dict[str, str | int] = {"verdict": checked.verdict, "mode": mode or self.policy.mode}
         if checked.reasons:
             told["reason"] = hashlib.sha256(" ".join(checked.reasons).encode()).hexdigest()
@@ -272,12 +288,33 @@ class Guarded:
         if refs is None:
             refs = () if checked.leaf_hash is None else (checked.leaf_hash.hex(),)
         try:
-            return self._chain.add("decision", refs=refs, ext=told, wait="durable")
+            with stage("decision"):
+                leaf, appended = self._chain.add("decision", refs=refs, ext=told, wait="durable")
         except ProvenanceError as error:
+            self._tell(checked, done, b"", None, mode)
             if mode is None and self.policy.mode == "observe":
                 _LOG.critical("a decision could not be noted: %s", error.code)
                 return b"", None
             raise
+        self._tell(checked, done, leaf, appended, mode)
+        return leaf, appended
+
+    def _tell(self, checked: Decision, done: Done, leaf: bytes, appended: Appended | None, mode: str | None) -> None:
+        def make() -> Event:
+            call = under_way()
+            more: dict[str, Any] = {
+                "reasons": checked.reasons,
+                "data": "none" if checked.fingerprint is None else checked.fingerprint.kind,
+                "caller": self._decider.index.blinded("caller", call.caller).hex() if call.caller else "",
+                "seconds": dict(call.seconds),
+            }
+            if appended is not None:
+                return event_of(leaf, appended.leaf_hash, appended.index, done, **more)
+            kind: Literal["override", "decision"] = "override" if mode == "override" else "decision"
+            now, spoken = int(time.time()), mode or self.policy.mode
+            return Event(kind, done, self._chain.public, now, checked.verdict, spoken, **more)
+
+        self.listeners(make)
 
 
 def guard(
@@ -295,6 +332,7 @@ def guard(
     origin: str | None = None,
     limits: Limits | None = None,
     parsing: Parsing | None = None,
+    listeners: Sequence[Listener] = (),
 ) -> Guarded:
     """Put the guard in front of a model.
 
@@ -304,6 +342,7 @@ def guard(
         model_digest: SHA-256 (hexadecimal) of the weights. prepare: makes the model's input from an object's bytes.
         preparation: its digest, see `program_digest`. quarantine: where withheld objects are kept.
         view, origin: another log to look captures up in. limits: before parsing. parsing: while parsing.
+        listeners: told of each decision once it is durable, see `titer.provenance.guard.trail`.
     """
     decider = Decider(view or LedgerView(ledger), origin or ledger.origin, index, policy, limits=parsing)
     return Guarded(
@@ -315,6 +354,7 @@ def guard(
         preparation=preparation,
         quarantine=quarantine,
         limits=limits or Limits(),
+        listeners=listeners,
     )
 
 

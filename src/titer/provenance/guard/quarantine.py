@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from titer.errors import GuardError, LedgerError
+from titer.provenance.guard.trail.codes import known
 from titer.provenance.ledger.publish import put
 
 _LOG = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class Held:
 
 def tell(held: Held) -> None:
     """Tells the log of the program; give the quarantine a callable that reaches a person."""
-    _LOG.warning("withheld %s: %s (%s)", held.name, held.verdict, ", ".join(held.reasons))
+    _LOG.warning("withheld %s: %s (%s)", held.name, held.verdict, ", ".join(known(held.reasons)))
 
 
 class Quarantine:

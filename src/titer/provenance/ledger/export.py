@@ -1,20 +1,18 @@
-"""Taking a log out, bringing it back, and trying whether that works.
+"""Taking a log out, and bringing it back.
 
 What goes out is the static layout itself: any tlog-tiles client reads it, and it proves itself against its checkpoint.
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from titer.errors import LedgerError
 from titer.provenance.ledger import merkle
 from titer.provenance.ledger.checkpoint import Checkpoint
-from titer.provenance.ledger.fsck import Findings, Fsck
-from titer.provenance.ledger.mark import HighWaterMark, Mark
-from titer.provenance.ledger.mirror import Source, mirror, source_at
+from titer.provenance.ledger.mark import HighWaterMark
+from titer.provenance.ledger.mirror import Source, mirror
 from titer.provenance.ledger.publish import Site, failing
 from titer.provenance.ledger.recompute import WIDTH, Rebuild, place, split_bundle
 from titer.provenance.ledger.sequencer import check_mark
@@ -120,57 +118,3 @@ def _fill(store: Store, site: Site, told: Checkpoint, admit: Callable[[bytes], t
             "choose another backup",
             code="restore.incomplete",
         )
-
-
-def drill(
-    backup: str,
-    live: Site,
-    check: Callable[[bytes], Checkpoint],
-    admit: Callable[[bytes], tuple[str, int]],
-) -> tuple[Findings, int]:
-    """Try a backup out: restore it beside the live log, check it, and see that the live log extends it.
-
-    Gives what `fsck` found in the restored copy, and how many entries the backup is behind. Nothing of the live log is
-    touched.
-    """
-    source = source_at(backup)
-    with tempfile.TemporaryDirectory(prefix="titer-drill-") as name:
-        folder = Path(name)
-        url = f"sqlite:///{folder / 'entries.sqlite'}"
-        told = restore(source, url, folder, check, admit, None)
-        now = check(live.checkpoint() or b"")
-        if now.origin != told.origin or now.size < told.size:
-            raise LedgerError(
-                f"a backup of {now.origin} with at most {now.size} entries",
-                f"one of {told.origin} with {told.size}",
-                "find out which of both is the log",
-                code="restore.other",
-            )
-        site = Site(folder, threads=1)
-        store = Store.open(url)
-        try:
-            found = Fsck(store, site, _Fixed(Mark(told.origin, told.size, told.root)), check, admit).run()
-        finally:
-            store.close()
-        # The live log, read as a mirror would, must be an extension of what the backup holds.
-        mirror(live.read, folder, check)
-    return found, now.size - told.size
-
-
-class _Fixed:
-    """A mark that a drill compares with and never moves."""
-
-    def __init__(self, mark: Mark) -> None:
-        self._mark = mark
-
-    def read(self) -> Mark | None:
-        return self._mark
-
-    def create(self, mark: Mark) -> None:
-        raise LedgerError("a mark that stays", str(mark), "make one for a ledger of its own", code="mark.exists")
-
-    def advance(self, expected: Mark, new: Mark) -> None:
-        raise LedgerError("a mark that stays", str(new), "sign with the live log only", code="mark.exists")
-
-    def close(self) -> None:
-        """Nothing is open."""

@@ -336,6 +336,7 @@ class Ledger:
             self._ready.notify()
         if self._worker is not None:
             self._worker.join()
+        self.signing.close()
         self.site.close()
         self.store.close()
         self.mark.close()

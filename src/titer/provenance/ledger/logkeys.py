@@ -6,7 +6,7 @@ to the size at which the next one joined, and no further.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,6 +71,13 @@ class LogKeys:
                     raise
             stamp = self._stamp()
         return self._known[1]
+
+    def __iter__(self) -> Iterator[Verifier]:
+        """All public keys of this log, now and before."""
+        now = self.current()
+        yield from now.keys
+        for each in now.former:
+            yield from each.keys
 
     def check(self, raw: bytes) -> Checkpoint:
         """As `Current.check`, now."""

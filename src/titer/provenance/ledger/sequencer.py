@@ -40,7 +40,7 @@ class Cosign(Protocol):
     `prove(old)` gives the consistency proof from a size that a witness knows.
     """
 
-    def __call__(self, note: bytes, prove: Callable[[int], list[bytes]]) -> bytes: ...
+    def __call__(self, note: bytes, prove: Callable[[int], list[bytes]], /) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,16 @@ class Signing:
         check: a note to its checkpoint; raises RecordError unless the log's own signature is on it.
         cosign: asks witnesses; None for a log without.
         satisfied: whether a note's signatures meet the policy.
+        keep: told of proof, from witnesses, that this copy is older than, or differs from, what they cosigned.
+        close: gives back what asking witnesses holds open.
     """
 
     sign: Callable[[Checkpoint], bytes]
     check: Callable[[bytes], Checkpoint]
     cosign: Cosign | None = None
     satisfied: Callable[[bytes], bool] = lambda _: True
+    keep: Callable[[LedgerRolledBack], None] = lambda _: None
+    close: Callable[[], None] = lambda: None
 
 
 @dataclass(slots=True)
@@ -374,7 +378,14 @@ class Sequencer:
             return known.note
         note = self.signing.sign(Checkpoint(self.origin, size, root))
         if self.signing.cosign is not None:
-            note = self.signing.cosign(note, lambda old: self._prove(old, size))
+            try:
+                note = self.signing.cosign(note, lambda old: self._prove(old, size))
+            except LedgerRolledBack as error:
+                # Whoever was paused while another took over meets a larger tree: its own log's, and no second history.
+                with self.store.writing(lazily=True) as tx:
+                    self._require(tx)
+                self.signing.keep(error)
+                raise
         return note if self.signing.satisfied(note) else None
 
     def _grown(self, size: int) -> Rebuild:

@@ -23,6 +23,7 @@ from titer.errors import LedgerError, RecordError
 from titer.provenance.ledger import logkeys, merkle, note, record
 from titer.provenance.ledger.admission import Admitted, Checkers
 from titer.provenance.ledger.checkpoint import Checkpoint
+from titer.provenance.ledger.cosigning_http import addresses, witnesses
 from titer.provenance.ledger.export import restore
 from titer.provenance.ledger.fsck import Findings, Fsck
 from titer.provenance.ledger.keyfile import PrivateKey, read_private, write_private
@@ -97,19 +98,12 @@ def create(
             "choose another disk, best of another host: a backup must not take it along",
             code="mark.inside",
         )
-    with failing(f"a folder {folder}"):
-        (folder / "keys").mkdir(parents=True, exist_ok=True)
-        (folder / "keys").chmod(0o700)
-    keys: tuple[tuple[str, PrivateKey], ...] = (("keys/ed25519.pem", Ed25519PrivateKey.generate()),)
-    if ml_dsa:
-        keys += (("keys/ml-dsa-44.pem", MLDSA44PrivateKey.generate()),)
-    for name, key in keys:
-        write_private(folder / name, key)
+    keys = make_keys(folder, ml_dsa=ml_dsa)
     kept = None
     if policy is not None:
         put(folder / "policy.txt", policy.read_bytes())
         kept = "policy.txt"
-    settings = Settings(origin, place, database, tuple(name for name, _ in keys), kept)
+    settings = Settings(origin, place, database, keys, kept)
     # A key that cannot sign, or a policy that cannot be read, is found before anything else is made.
     signing(folder, settings)
     Store.create(settings.url(folder), origin=origin, predecessor=predecessor).close()
@@ -147,7 +141,8 @@ def opened(folder: Path, cosign: Cosign | None = None, *, checkers: int = 0) -> 
 
     Arguments
         folder: where it is.
-        cosign: asks witnesses; see `titer.provenance.ledger.sequencer.Cosign`.
+        cosign: asks witnesses (see `titer.provenance.ledger.sequencer.Cosign`); None for those whose addresses the
+            policy names.
         checkers: processes that check records, where hundreds come in a second; 0 to check in the thread that appends.
     """
     settings = read(folder)
@@ -170,14 +165,32 @@ def opened(folder: Path, cosign: Cosign | None = None, *, checkers: int = 0) -> 
     )
 
 
+def make_keys(folder: Path, *, ml_dsa: bool = True) -> tuple[str, ...]:
+    """New private keys in files of their own, Ed25519 first; gives the files' names."""
+    with failing(f"a folder {folder}"):
+        (folder / "keys").mkdir(parents=True, exist_ok=True)
+        (folder / "keys").chmod(0o700)
+    keys: tuple[tuple[str, PrivateKey], ...] = (("keys/ed25519.pem", Ed25519PrivateKey.generate()),)
+    if ml_dsa:
+        keys += (("keys/ml-dsa-44.pem", MLDSA44PrivateKey.generate()),)
+    for name, key in keys:
+        write_private(folder / name, key)
+    return tuple(name for name, _ in keys)
+
+
 def signers(folder: Path, settings: Settings) -> list[note.Signer]:
     """The log's keys, under its name. Refuses a key file that others may read."""
-    found = [note.Signer(settings.origin, read_private(folder / name)) for name in settings.keys]
+    found = signers_of(folder, settings.origin, settings.keys)
     if not found or found[0].verifier.kind != note.ED25519:
         raise LedgerError(
             "an Ed25519 key, named first", f"{settings.keys}", "see `titer ledger init`", code="key.missing"
         )
     return found
+
+
+def signers_of(folder: Path, name: str, keys: Sequence[str], *, cosigner: bool = False) -> list[note.Signer]:
+    """The keys in files, under a name; as those of a witness with `cosigner`."""
+    return [note.Signer(name, read_private(folder / file), cosigner) for file in keys]
 
 
 def verifier_keys(folder: Path, settings: Settings) -> list[str]:
@@ -215,7 +228,8 @@ def signing(folder: Path, settings: Settings, cosign: Cosign | None = None) -> S
 
     if settings.policy is None:
         return Signing(sign, mine.check, cosign)
-    rules = Policy.parse((folder / settings.policy).read_bytes())
+    policy = (folder / settings.policy).read_bytes()
+    rules = Policy.parse(policy)
 
     def satisfied(raw: bytes) -> bool:
         # Keys may be younger than the policy; what is asked is which witnesses count.
@@ -224,7 +238,19 @@ def signing(folder: Path, settings: Settings, cosign: Cosign | None = None) -> S
         more = tuple(key for key in keys if key not in rules.logs)
         return replace(rules, logs=(*rules.logs, *more)).judge(raw).satisfied
 
-    return Signing(sign, mine.check, cosign, satisfied)
+    asked = witnesses(policy, mine, satisfied, folder / "evidence")
+    if cosign is not None or asked is None:
+        return Signing(sign, mine.check, cosign, satisfied)
+    return Signing(sign, mine.check, asked, satisfied, asked.keep, asked.close)
+
+
+def govern(folder: Path, policy: bytes) -> dict[str, str]:
+    """Give a ledger another policy, from its next start on; gives the addresses of its witnesses."""
+    settings = replace(read(folder), policy="policy.txt")
+    asked = addresses(policy)
+    put(folder / "policy.txt", policy)
+    write(folder, settings)
+    return asked
 
 
 def admit(origin: str, leaf: bytes) -> Admitted:
@@ -309,6 +335,8 @@ def state(folder: Path) -> dict[str, str]:
             "mark": "missing" if known is None else str(known),
             "mark on the ledger's disk": "yes: move it to another host" if settings.near(folder) else "no",
         }
+        proofs = sorted((folder / "evidence").glob("*"))
+        told |= {"evidence of two histories": ", ".join(str(path) for path in proofs)} if proofs else {}
         told |= {name: said for name in ("halted", "predecessor", "successor") if (said := store.said(name))}
         return told
     finally:
