@@ -11,13 +11,14 @@ from evidence_tools import CAPTURE, LOG, LOG_PQ, ORIGIN, POLICY, WITNESSES, Log,
 
 from titer.errors import FingerprintError, LedgerError, RecordError
 from titer.provenance.fingerprint import _canonical, _tree
+from titer.provenance.fingerprint.fingerprint import Digest, Fingerprint
 from titer.provenance.ledger import checkpoint, merkle, note, policy, receipt, record, tiles
 from titer.provenance.ledger.checkpoint import Checkpoint, decoded, encoded, number
 from titer.provenance.ledger.note import COSIGNATURE, ED25519, ML_DSA_44, Note, Signature, Signer, Verifier
 from titer.provenance.ledger.policy import Policy
 from titer.provenance.ledger.receipt import Receipt
 from titer.provenance.ledger.record import Opening, Record
-from titer.provenance.ledger.verify import verify
+from titer.provenance.ledger.verify import Verification, verify
 
 HEX = "ab" * 32
 ROOT = bytes(range(32))
@@ -362,6 +363,9 @@ def test_errors_of_records_name_their_reason() -> None:
         raw + b"\n" + encoded(bytes(65)).encode() + b"\n",
     ):
         refused("record.invalid", record.parse, wrong)
+    for gone in (b'"ext":{}', b'"fp":{}'):
+        refused("record.invalid", record.parse, raw.replace(gone, gone[:-2] + b"7") + b"\n" + line)
+    assert "label of a digest" in refused("record.invalid", record_of, "capture", data="text", fp={"x": HEX}).expected
     refused("record.signature", record.verify, raw + b"\n" + encoded(bytes(64)).encode() + b"\n")
     assert record.parse(raw + b"\n" + encoded(bytes(64)).encode() + b"\n") == record_of("retire")
     for name in ("origin", "capture_key", "prev", "nonce"):
@@ -515,3 +519,57 @@ def test_the_two_trees_give_one_root() -> None:
         assert ours == [merkle.leaf_hash(each) for each in leaves[:size]]
         assert _tree.root(ours) == merkle.root(ours)
         assert _tree.root(tuple(ours)) == merkle.root(ours)
+
+
+def test_each_outcome_has_its_sentence_its_lines_and_its_layers() -> None:
+    log = Log()
+    openings = [log.capture(text_of(each)) for each in ("fever", "cough")]
+    where = f"record 0 of {ORIGIN}"
+    base = verify(text_of("fever"), openings[0], log.receipt(0), POLICY).lines[1:]
+    few = verify(text_of("fever"), openings[0], log.receipt(0, witnesses=1), POLICY)
+    assert few.sentence == f"Cannot decide: too few witnesses of the policy have seen {where}."
+    assert few.lines[0] == base[0]
+    row = replace(text_of("fever"), kind="row")
+    told = [
+        verify(text_of("fever"), openings[0], log.receipt(0), POLICY),
+        verify(text_of("fevers"), openings[0], log.receipt(0), POLICY),
+        verify(row, openings[0], log.receipt(0), POLICY),
+        verify(text_of("fever"), None, log.receipt(0), POLICY),
+        verify(text_of("fever"), openings[1], log.receipt(0), POLICY),
+    ]
+    expected = [
+        ("verified", f"Verified: the object is as it was when captured, by {where}.", ("layer tx.v1: same", *base)),
+        ("altered", f"Altered: the object is not what {where} says (tx.v1).", ("layer tx.v1: differs", *base)),
+        ("unknown", f"Unknown: {where} speaks of text, and the object is of kind row.", base),
+        ("undecided", f"Cannot decide: {where} commits to an object, and no opening is given.", base),
+        ("undecided", f"Cannot decide: the opening does not belong to {where} (tx.v1).", base),
+    ]
+    assert [(each.outcome, each.sentence, each.lines) for each in told] == expected
+    assert [dict(each.layers) for each in told] == [{"tx.v1": "same"}, {"tx.v1": "differs"}, {}, {}, {}]
+    assert [each.exit_code for each in told] == [0, 1, 2, 3, 3]
+
+
+def test_layers_are_named_together_and_in_order() -> None:
+    def made(kind: str, *digests: tuple[str, int, bytes]) -> Fingerprint:
+        return Fingerprint(kind, tuple(Digest(name, version, value * 32) for name, version, value in digests))
+
+    log = Log()
+    opening = log.capture(made("dicom", ("px", 1, b"a"), ("rd", 1, b"b"), ("id.patient", 1, b"c")))
+    log.add("retire")
+    two = made("dicom", ("px", 1, b"x"), ("rd", 1, b"y"), ("id.patient", 1, b"c"))
+    found = verify(two, opening, log.receipt(0), POLICY)
+    assert found.sentence == f"Altered: the object is not what record 0 of {ORIGIN} says (px.v1, rd.v1)."
+    assert found.lines[:3] == ("layer id.patient.v1: same", "layer px.v1: differs", "layer rd.v1: differs")
+    newer = made("dicom", ("px", 2, b"a"), ("rd", 2, b"b"), ("id.patient", 1, b"c"))
+    unsure = verify(newer, opening, log.receipt(0), POLICY)
+    names = "px.v1, px.v2, rd.v1, rd.v2"
+    assert unsure.sentence == f"Cannot decide: layers that cannot be compared with record 0 of {ORIGIN} ({names})."
+    assert unsure.outcome == "undecided"
+    assert set(unsure.layers.values()) == {"version", "same"}
+    assert unsure.lines[0] == "layer id.patient.v1: same"
+    other = verify(two, opening, log.receipt(1), POLICY)
+    assert other.sentence == f"Unknown: record 1 of {ORIGIN} speaks of a retire, and the object is of kind dicom."
+    stranger = Opening({"px.v1": bytes(32), "rd.v1": bytes(32)}, {"px.v1": bytes(32), "rd.v1": bytes(32)})
+    assert "(px.v1, rd.v1)" in verify(two, stranger, log.receipt(0), POLICY).sentence
+    assert dict(Verification("invalid", "x").layers) == {}
+    assert Verification("invalid", "x").lines == ()
