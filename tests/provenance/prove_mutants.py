@@ -164,7 +164,7 @@ def reached(tests: Sequence[Path]) -> dict[tuple[str, int], list[str]]:
         command = [*measured, "--durations=0", "--durations-min=0", *map(str, tests)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise SystemExit(done.stdout[-3000:])
+            raise SystemExit("\n".join(line for line in done.stdout.splitlines() if line[:6] in ("FAILED", "ERROR ")))
         report = [sys.executable, "-m", "coverage", "json", "-q", f"--rcfile={settings}", "--show-contexts", "-o"]
         subprocess.run([*report, f"{name}/report"], cwd=ROOT, check=True)
         told = json.loads(Path(name, "report").read_text())["files"]
