@@ -367,3 +367,15 @@ def test_key_files_are_their_owners_alone(tmp_path: Path) -> None:
 
 def test_capture_key_is_the_one_of_these_tests() -> None:
     assert public_of(CAPTURE) == HEX["a"]
+
+
+def test_what_an_administrator_signs_is_laid_out_once_and_for_all() -> None:
+    ext = {"key": HEX["b"], "administrator": HEX["admin"], "signature": "ab" * 64}
+    told = (
+        f'{{"capture_key":"{HEX["a"]}","ext":{{"administrator":"{HEX["admin"]}","key":"{HEX["b"]}"}},'
+        f'"kind":"key","origin":"{origin_of(ORIGIN)}"}}'
+    )
+    assert approval(spoken("key", A, ext)) == b"titer/administrator/1\n" + told.encode()
+    # A record `key` takes two: that an administrator signed it as its own is not enough.
+    assert not approved(spoken("key", ADMIN, {"key": HEX["b"]}), ADMINS)
+    assert approved(spoken("retire", ADMIN, {"key": HEX["b"]}), ADMINS)
