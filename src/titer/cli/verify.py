@@ -147,6 +147,7 @@ def _is_report(file: Path) -> bool:
 
 
 def _report(file: Path, key: Path, policy: Path | None) -> Verification:
+    from titer.audit.evidence.bundle import RECEIPT, REPORT
     from titer.audit.evidence.verify import verify_report
     from titer.errors import ReportError
     from titer.provenance.ledger.verify import Verification
@@ -167,8 +168,7 @@ def _report(file: Path, key: Path, policy: Path | None) -> Verification:
         return Verification("verified", "Verified: the report is as it was signed by this key.", lines)
     if found.open:
         return Verification("undecided", f"Cannot decide: {' '.join(found.open)}", lines)
-    when = " ".join(
-        f"{line[0].upper()}{line[1:]}." for item in found.items[-2:] for line in item.lines if "time: " in line[:6]
-    )
     told = "Verified: the report is as it was signed by this key, and stands in the ledger, its plan before it."
-    return Verification("verified", f"{told} {when}", lines)
+    record = (line for item in found.items if item.name == f"{REPORT}{RECEIPT}" for line in item.lines)
+    when = [f"T{line[1:]}." for line in record if line.startswith("time: ")]
+    return Verification("verified", " ".join([told, *when]), lines)
