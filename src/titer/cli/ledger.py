@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import click
 
-from titer.cli.keys import key as _key
+from titer.cli.copies import drill, export, mirror, restore
+from titer.cli.keys import key
+from titer.cli.logkeys import heading, rotate, shown, vkeys
+from titer.cli.page import page
 from titer.cli.tokens import authority, stamp, times
 from titer.cli.witness import witness
 
@@ -19,7 +21,7 @@ def ledger() -> None:
     """Keep signed records where nobody can rewrite them unnoticed (see docs/ledger.md)."""
 
 
-for command in (witness, authority, stamp, times):
+for command in (witness, key, vkeys, rotate, page, export, restore, drill, mirror, authority, stamp, times):
     ledger.add_command(command)
 
 
@@ -35,9 +37,9 @@ def init(folder: Path, origin: str, mark: str, database: str | None, policy: Pat
     from titer.provenance.ledger.settings import create, verifier_keys
 
     made = create(folder, origin, mark, database=database, policy=policy, ml_dsa=ml_dsa)
-    click.echo(f"Ledger: {folder}\nKeys for whoever checks receipts:")
-    for key in verifier_keys(folder, made):
-        click.echo(f"  {key}")
+    click.echo(f"Ledger: {folder}\n{heading(folder)}")
+    for line in shown(verifier_keys(folder, made)):
+        click.echo(line)
     if made.near(folder):
         click.echo("Warning: the high-water mark is on the same disk as the ledger; move it to another host.", err=True)
     return 0
@@ -141,79 +143,6 @@ def fsck(folder: Path, *, repair: bool, resume: bool, formats: bool) -> int:
 
 @ledger.command()
 @click.argument("folder", type=_FOLDER)
-@click.argument("target", type=_FOLDER)
-def export(folder: Path, target: Path) -> int:
-    """Write the published log to the new folder TARGET, checked entry by entry, and its time tokens."""
-    import shutil
-
-    from titer.provenance.ledger.export import export as write
-    from titer.provenance.ledger.settings import opened
-
-    with opened(folder) as log:
-        told = write(log.store, log.site, target, log.signing.check)
-    if (folder / "tokens").is_dir():
-        shutil.copytree(folder / "tokens", target / "tokens")
-    click.echo(f"Exported {told.size} entries of {told.origin} to {target / 'public'}")
-    return 0
-
-
-@ledger.command()
-@click.argument("source")
-@click.argument("folder", type=_FOLDER)
-@click.option("--database", help="An empty PostgreSQL database (default: the one that FOLDER's settings name).")
-def restore(source: str, folder: Path, database: str | None) -> int:
-    """Fill the database of the ledger in FOLDER again from SOURCE: an export's or a mirror's `public`, or its address.
-
-    FOLDER needs settings and keys, and no database. What is older than the high-water mark is refused.
-    """
-    from titer.provenance.ledger.settings import restored
-
-    told = restored(source, folder, database)
-    click.echo(f"Restored {told.size} entries of {told.origin}")
-    return 0
-
-
-@ledger.command()
-@click.argument("folder", type=_FOLDER)
-@click.argument("backup")
-@click.option("--against", help="Where the log is published, or a mirror of it (default: FOLDER's own `public`).")
-def drill(folder: Path, backup: str, against: str | None) -> int:
-    """Try a BACKUP out: an export's or a mirror's `public`, or its address.
-
-    It is restored in a fresh place, examined, and held against the published log; what the backup lacks is the loss
-    window. FOLDER, which needs settings and keys, is not touched.
-    """
-    from titer.provenance.ledger.drill import drill as tried
-    from titer.provenance.ledger.mirror import source_at
-    from titer.provenance.ledger.settings import formed, read, signing
-
-    settings = read(folder)
-    published = source_at(against or str(folder / "public"))
-    done = tried(backup, published, signing(folder, settings).check, partial(formed, settings.origin))
-    for fault in done.found.faults:
-        click.echo(f"damaged {fault}")
-    for sentence in done.sentences():
-        click.echo(sentence)
-    return 1 if done.found.faults else 0
-
-
-@ledger.command()
-@click.argument("source")
-@click.argument("folder", type=_FOLDER)
-@click.option("--key", "keys", multiple=True, required=True, help="The log's verifier key, as `init` printed it.")
-def mirror(source: str, folder: Path, keys: tuple[str, ...]) -> int:
-    """Copy the log at SOURCE (an address, or a folder) to FOLDER, or bring the copy up to date."""
-    from titer.provenance.ledger.mirror import mirror as follow
-    from titer.provenance.ledger.mirror import source_at
-    from titer.provenance.ledger.settings import checker
-
-    told = follow(source_at(source), folder, checker(keys))
-    click.echo(f"Mirrored {told.size} entries of {told.origin} in {folder / 'public'}")
-    return 0
-
-
-@ledger.command()
-@click.argument("folder", type=_FOLDER)
 @click.option("--last", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A record to end with.")
 def freeze(folder: Path, last: Path | None) -> int:
     """Publish what there is, and take no entry more, for ever."""
@@ -243,40 +172,6 @@ def shard(folder: Path, target: Path, origin: str, mark: str, database: str | No
     ):
         click.echo(f"{old.origin} is frozen; {new.origin} begins in {target}")
     return 0
-
-
-@ledger.command()
-@click.argument("folder", type=_FOLDER)
-@click.option("--administrator", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Private key.")
-@click.option("--stolen-from", type=click.IntRange(min=0), help="First index in doubt: replace the keys at once.")
-@click.option("--finish", "done", is_flag=True, help="End the old keys; the new ones sign alone.")
-def rotate(folder: Path, administrator: Path | None, stolen_from: int | None, *, done: bool) -> int:
-    """Change the keys that the log in FOLDER signs with, while it runs.
-
-    New keys join the old ones; once whoever checks receipts knows them, --finish ends the old ones.
-    """
-    from titer.provenance.ledger import rotate as rotation
-    from titer.provenance.ledger.keyfile import read_key
-
-    if done == (administrator is not None) or (done and stolen_from is not None):
-        raise click.UsageError("give either --administrator or --finish")
-    if administrator is None:
-        told = rotation.finish(folder)
-    elif stolen_from is None:
-        told = rotation.begin(folder, read_key(administrator))
-    else:
-        told = rotation.replace(folder, read_key(administrator), stolen_from)
-    click.echo(f"Record {told.index} says so. Keys for whoever checks receipts:")
-    for each in told.new:
-        click.echo(f"  {each}")
-    if not done and stolen_from is None:
-        click.echo("Until `titer ledger rotate --finish` these sign as well:")
-        for each in told.old:
-            click.echo(f"  {each}")
-    return 0
-
-
-ledger.add_command(_key)
 
 
 @ledger.command()

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from titer.cli.logkeys import heading, shown
+
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
@@ -23,9 +25,20 @@ def init(folder: Path, name: str, *, ml_dsa: bool) -> int:
     from titer.provenance.ledger.witness_folder import create, verifier_keys
 
     create(folder, name, ml_dsa=ml_dsa)
-    click.echo(f"Witness: {folder}\nKeys for policies:")
-    for key in verifier_keys(folder):
-        click.echo(f"  {key}")
+    click.echo(f"Witness: {folder}\n{heading(folder, command='titer ledger witness vkeys')}")
+    for line in shown(verifier_keys(folder)):
+        click.echo(line)
+    return 0
+
+
+@witness.command()
+@click.argument("folder", type=_FOLDER)
+def vkeys(folder: Path) -> int:
+    """Print the witness's verifier keys whole, one a line: for policies, which name one of them."""
+    from titer.provenance.ledger.witness_folder import verifier_keys
+
+    for each in verifier_keys(folder):
+        click.echo(each)
     return 0
 
 
@@ -33,11 +46,11 @@ def init(folder: Path, name: str, *, ml_dsa: bool) -> int:
 @click.argument("folder", type=_FOLDER)
 @click.argument("keys", nargs=-1, required=True)
 def watch(folder: Path, keys: tuple[str, ...]) -> int:
-    """Watch the logs with these verifier KEYS, as `titer ledger init` printed them; a log with two by both."""
+    """Watch the logs with these verifier KEYS, as `titer ledger vkeys` prints them; a log with two by both."""
     from titer.provenance.ledger.witness_folder import trust
 
     made = trust(folder, keys)
-    click.echo(f"{made.name} watches {len({key.partition('+')[0] for key in made.logs})} logs")
+    click.echo(f"{made.name} watches {', '.join(dict.fromkeys(key.partition('+')[0] for key in made.logs))}")
     return 0
 
 
@@ -51,7 +64,7 @@ def serve(folder: Path, host: str, port: int) -> int:
     from titer.provenance.ledger.witness_server import WitnessServer
 
     with WitnessServer(opened(folder), host, port) as server:
-        click.echo(f"Witnessing {len(server.named)} logs at {server.address}")
+        click.echo(f"Witnessing {', '.join(server.named.values()) or 'no log yet'} at {server.address}")
         try:
             server.serve_forever()
         except KeyboardInterrupt:

@@ -203,8 +203,8 @@ def test_records_are_written_as_rfc_8785_says() -> None:
 
 
 def test_the_commands_make_fill_check_and_end_a_log(folder: Path, mark: str, tmp_path: Path) -> None:
-    said = titer("init", folder, "--origin", ORIGIN, "--mark", mark)
-    keys = [line.strip() for line in said.splitlines() if line.startswith(f"  {ORIGIN}+")]
+    titer("init", folder, "--origin", ORIGIN, "--mark", mark)
+    keys = titer("vkeys", folder).splitlines()
     assert len(keys) == 2
     leaves = [signed_leaf("a", n) for n in range(3)]
     said = titer("append", folder, *written(tmp_path, *leaves), "--receipts", tmp_path / "receipts")
@@ -239,6 +239,41 @@ def test_the_commands_make_fill_check_and_end_a_log(folder: Path, mark: str, tmp
     with pytest.raises(LedgerError) as caught:
         titer("append", folder, *written(tmp_path, signed_leaf("a", 3)))
     assert caught.value.code == "log.frozen"
+
+
+def test_keys_are_printed_short_when_made_and_whole_when_asked_for(folder: Path, mark: str, tmp_path: Path) -> None:
+    made = titer("init", folder, "--origin", ORIGIN, "--mark", mark)
+    ed25519, ml_dsa = titer("vkeys", folder).splitlines()
+    assert [ed25519, ml_dsa] == settings.verifier_keys(folder, settings.read(folder))
+    assert ed25519 in made
+    assert ml_dsa not in made
+    assert f"  {ORIGIN}+{ml_dsa.split('+')[1]}+... (ML-DSA-44, {len(ml_dsa)} characters)\n" in made
+    assert max(map(len, made.splitlines())) < 200
+    witness = titer("witness", "init", tmp_path / "w", "--name", "witness.example/w1")
+    short, long = titer("witness", "vkeys", tmp_path / "w").splitlines()
+    assert (short in witness, long in witness) == (True, False)
+    assert titer("witness", "watch", tmp_path / "w", ed25519, ml_dsa) == f"witness.example/w1 watches {ORIGIN}\n"
+
+
+@pytest.mark.parametrize("origin", ["", "a b", "a+b", "a\nb", "a\u2003b"])
+def test_a_name_that_no_key_can_have_is_refused_before_anything_is_made(folder: Path, mark: str, origin: str) -> None:
+    with pytest.raises(LedgerError) as told:
+        settings.create(folder, origin, mark)
+    assert told.value.code == "ledger.origin"
+    assert not folder.exists()
+
+
+def test_the_page_for_browsers_is_written_with_the_policy(folder: Path, mark: str, tmp_path: Path) -> None:
+    titer("init", folder, "--origin", ORIGIN, "--mark", mark)
+    policy, page = tmp_path / "policy.txt", tmp_path / "verify.html"
+    policy.write_text(titer("policy", folder))
+    assert titer("page", page, "--policy", policy) == f"Page: {page}\n"
+    assert "default-src 'none'" in page.read_text()
+    policy.write_text("nonsense")
+    with pytest.raises(RecordError):
+        titer("page", page, "--policy", policy)
+    with pytest.raises(Exception, match="No such file"):
+        titer("page", tmp_path / "nowhere" / "verify.html")
 
 
 def test_fsck_names_mends_and_resumes(folder: Path, mark: str, tmp_path: Path) -> None:

@@ -90,6 +90,13 @@ def create(
     """
     if (folder / _FILE).exists():
         raise LedgerError("a folder without a ledger", f"{folder}", "choose another", code="ledger.exists")
+    if not origin.isprintable() or origin != "".join(origin.split()) or "+" in origin or not origin:
+        raise LedgerError(
+            "a log's name without spaces and plus signs",
+            repr(origin)[:80],
+            "name it under a domain of yours, and the period: ledger.hospital.example/2026",
+            code="ledger.origin",
+        )
     place = mark if "://" in mark else str(Path(mark).resolve())
     if "://" not in mark and Path(place).is_relative_to(folder.resolve()):
         raise LedgerError(
