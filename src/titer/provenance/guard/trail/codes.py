@@ -37,7 +37,7 @@ _FAMILIES = {
     "mark": "damaged missing other unavailable",
     "note": "invalid signature unsigned",
     "opening": "invalid",
-    "prepare": "failed",
+    "prepare": "content failed kind",
     "proof": "hash length range root",
     "receipt": "invalid pending",
     "record": "chain invalid kind none origin signature used",
