@@ -137,6 +137,27 @@ def test_a_plan_recorded_again_after_the_run_does_not_do(site: Path, copied: Pat
     assert "does not name that of its plan" in told.output
 
 
+def test_a_plan_in_another_log_of_the_same_policy_does_not_do(site: Path, copied: Path, tmp_path: Path) -> None:
+    """Whoever names a plan that no log of the report holds can have it entered into another one at any later time."""
+    made = titer("ledger", "init", tmp_path / "led", "--origin", "other.example/2026", "--mark", tmp_path / "mark.json")
+    assert made.exit_code == 0, made.output
+    ours, theirs = ((site / "policy.txt").read_text(), titer("ledger", "policy", tmp_path / "led").output)
+    both = "\n".join([*(line for line in theirs.splitlines() if line.startswith("log ")), ours])
+    (tmp_path / "policy.txt").write_text(both)
+    digest = json.loads((copied / "report.json").read_text())["identity"]["plan"]["digest"]
+    for name in ("plan.opening.json", "plan.tlog-proof", "report.opening.json", "report.tlog-proof"):
+        (copied / name).unlink()
+    with Keeper(tmp_path / "led", site / "signer.pem")._chain() as chain:
+        Keeper(tmp_path / "led", site / "signer.pem")._record(chain, copied, "plan", "capture", plan_text(digest))
+    assert Keeper(site / "led", site / "signer.pem").report(copied).is_file()
+    told = titer(
+        "verify", copied / "report.json", "--key", site / "signer.pem.pub", "--policy", tmp_path / "policy.txt",
+        "--explain",
+    )  # fmt: skip
+    assert told.exit_code == 1, told.output
+    assert "stand in two logs" in told.output
+
+
 def test_another_signer_does_not_do(site: Path, copied: Path, tmp_path: Path) -> None:
     _, public = new_key(tmp_path / "other.pem")
     told = titer("verify", copied / "report.json", "--key", public, "--policy", site / "policy.txt")
