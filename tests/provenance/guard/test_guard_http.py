@@ -174,6 +174,9 @@ def test_callers_need_a_token_of_the_file(hospital: Hospital, tmp_path: Path, ca
         assert client.post("/text", content=b"with a token", headers=right).status_code == 201
         path.write_text("# nobody\n")
         assert client.post("/text", content=b"with a token", headers=right).status_code == 401
+        path.chmod(0o666)
+        # Its content is the same, but anybody may add a line from now on.
+        assert client.post("/text", content=b"with a token", headers=right).status_code == 503
         path.unlink()
         assert client.post("/text", content=b"with a token", headers=right).status_code == 503
     assert "Jane" not in caplog.text
