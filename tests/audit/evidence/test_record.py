@@ -130,6 +130,7 @@ def test_the_receipt_of_another_plan_does_not_do(site: Path, copied: Path) -> No
 def test_a_plan_recorded_again_after_the_run_does_not_do(site: Path, copied: Path) -> None:
     digest = json.loads((copied / "report.json").read_text())["identity"]["plan"]["digest"]
     keeper = Keeper(site / "led", site / "signer.pem")
+    (copied / "plan.opening.json").unlink()
     with keeper._chain() as chain:
         keeper._record(chain, copied, "plan", "capture", plan_text(digest))
     told = verify(site, copied / "report.json", "--explain")
@@ -173,6 +174,40 @@ def test_the_same_plan_goes_on_and_another_is_refused(site: Path) -> None:
     other = titer(*audit(site, "--set", "seeds=[1]"))
     assert other.exit_code == 2
     assert "another plan" in other.output
+
+
+def test_what_was_stopped_before_its_receipt_is_not_recorded_twice(
+    site: Path, copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two records of one plan would look like two reports of which one is kept back."""
+    from titer.audit.evidence import record
+    from titer.provenance.ledger.settings import state
+
+    for name in ("plan.opening.json", "plan.tlog-proof", "report.opening.json", "report.tlog-proof"):
+        (copied / name).unlink()
+    keeper, write = Keeper(site / "led", site / "signer.pem"), record.write_whole
+    digest = json.loads((copied / "report.json").read_text())["identity"]["plan"]["digest"]
+
+    def stopped(path: Path, data: bytes) -> Path:
+        if path.name.endswith(".tlog-proof"):
+            raise KeyboardInterrupt
+        return write(path, data)
+
+    def planned() -> None:
+        with keeper._chain() as chain:
+            keeper._record(chain, copied, "plan", "capture", plan_text(digest))
+
+    before = int(state(site / "led")["entries"])
+    for step in (planned, lambda: keeper.report(copied)):
+        with monkeypatch.context() as patch:
+            patch.setattr(record, "write_whole", stopped)
+            for _ in range(2):
+                with pytest.raises(KeyboardInterrupt):
+                    step()
+        step()
+    assert int(state(site / "led")["entries"]) == before + 2
+    told = verify(site, copied / "report.json")
+    assert told.exit_code == 0, told.output
 
 
 def test_results_from_before_their_plan_are_refused(site: Path) -> None:
