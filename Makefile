@@ -36,9 +36,8 @@ prove: $(VENV)/.tested  ## audit four real data sets (TITER_DATA names their fol
 	set -e; for plan in ecg chest-xray chest-anomaly notes; do $(BIN)/titer audit examples/plans/$$plan.yaml --out out/prove/$$plan; done
 	$(BIN)/titer reproduce soberano-2025 --scale quick --out out/prove/soberano-2025
 
-prove-ledger: $(VENV)/.tested  ## the long proofs of fingerprints and ledger; each prints its figures (about half an hour)
-	set -e; for proof in proofs transport sensitivity crash history speed; do \
-		PYTHONPATH=tests/provenance:tests/provenance/ledger:tests/provenance/fingerprint $(BIN)/python tests/provenance/prove_$$proof.py; done
+prove-ledger: $(VENV)/.tested  ## all proofs of fingerprints, ledger and guard, then the acceptance checks in one table (about two hours)
+	$(BIN)/python tests/provenance/acceptance.py
 
 bench: $(VENV)/.tested  ## how long attacks take beside the peers (TITER_DATA names the data sets): benchmarks/speed.json, docs/speed.md
 	test -n "$$TITER_DATA" || { echo "TITER_DATA must name the folder of the data sets: see docs/data.md" >&2; exit 2; }

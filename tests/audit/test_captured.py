@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from titer.audit.captured import capture_cases, case_row, vouched
+from titer.audit.captured import capture_cases, case_row, receipts_of, vouched
 from titer.audit.jobs import prepare
 from titer.audit.plan import ReceiptsSpec
 from titer.audit.plan_file import check_plan
@@ -147,6 +147,9 @@ def test_training_takes_no_altered_case(site: Path, loaded: Callable[[str], Data
     assert np.intersect1d(whole.train, rows).size
     assert parts.train.tolist() == np.setdiff1d(whole.train, rows).tolist()
     assert parts.test.tolist() == whole.test.tolist()
+    (record,) = receipts_of(prepared.plan)
+    assert record.item == "E19"
+    assert "25 had no valid receipt and were kept out of training" in record.sentence
     assert any(
         "544 of 569 cases have a valid receipt (25 unknown)" in each for each in prepared.datasets[0].card.cautions
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import random
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import pydicom
 import pytest
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
-from evidence_tools import LOG, LOG_PQ, ORIGIN, POLICY, Log, record_of
+from evidence_tools import LOG, LOG_PQ, ORIGIN, POLICY, Log, key, record_of
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
@@ -21,9 +22,10 @@ from titer.errors import RecordError
 from titer.provenance.fingerprint import Fingerprint, fingerprint_of
 from titer.provenance.ledger import merkle
 from titer.provenance.ledger.checkpoint import Checkpoint
+from titer.provenance.ledger.keychange import approve, public_of
 from titer.provenance.ledger.note import Signer
 from titer.provenance.ledger.receipt import Receipt
-from titer.provenance.ledger.record import Opening
+from titer.provenance.ledger.record import Opening, Record, origin_of
 from titer.provenance.ledger.verifier import verifier_page, write_verifier
 from titer.provenance.ledger.verify import Verification, verify
 
@@ -229,6 +231,7 @@ def test_trust_is_judged_as_the_library_judges_it(driver: Any) -> None:
     public = record_of(ext={}, data="text", fp={"tx.v1": "0" * 64}).capture_key
     log.add("revoke", ext={"key": public, "from": 1})
     log.add("revoke", ext={"key": "ab" * 32, "from": 0})
+    late = log.capture(fingerprint_of(b"late", "text"))
     pq = f"log {LOG_PQ.verifier}\nquorum none\n".encode()
     stranger = Signer(ORIGIN, MLDSA44PrivateKey.from_seed_bytes(bytes(32)))
     cases: list[tuple[bytes, bytes, bytes, bytes | None, list[bytes]]] = [
@@ -240,6 +243,8 @@ def test_trust_is_judged_as_the_library_judges_it(driver: Any) -> None:
         (TEXT, log.receipt(0), POLICY, opening.to_json(), [log.receipt(2), log.receipt(3)]),
         (b"other", log.receipt(1), POLICY, other.to_json(), [log.receipt(3), log.receipt(2)]),
         (TEXT, log.receipt(0), POLICY, opening.to_json(), [log.receipt(1)]),
+        (b"late", log.receipt(4), POLICY, late.to_json(), [log.receipt(3), log.receipt(2)]),
+        (b"late", log.receipt(4), POLICY, late.to_json(), []),
         (TEXT, log.receipt(2), POLICY, opening.to_json(), []),
         (TEXT, log.receipt(0), pq, opening.to_json(), []),
         (TEXT, log.receipt(0), f"log {stranger.verifier}\nquorum none\n".encode(), opening.to_json(), []),
@@ -260,7 +265,7 @@ def _expected(now: Fingerprint, case: tuple[bytes, bytes, bytes, bytes | None, l
         opening = None if raw is None else Opening.from_json(raw)
     except RecordError as error:
         return Verification("undecided", str(error))
-    return verify(now, opening, receipt, policy, revocations=revocations)
+    return verify(now, opening, receipt, policy, about_keys=revocations)
 
 
 def test_no_changed_bit_of_a_receipt_is_believed(driver: Any) -> None:
@@ -288,3 +293,46 @@ def test_an_invalid_policy_never_gets_into_a_page() -> None:
     with pytest.raises(RecordError, match="a witness or a group"):
         verifier_page(b"quorum nobody\n")
     assert "const POLICY = null;" in verifier_page()
+
+
+def test_the_life_of_keys_is_judged_as_the_library_judges_it(driver: Any) -> None:
+    """Logs in which keys are brought in, revoked and retired at random, by those who may and by those who may not."""
+    draw = random.Random(5)
+    keys = {name: key(50 + n) for n, name in enumerate(("a", "b", "c", "admin", "other"))}
+    names = list(keys)
+    lines = f"#titer capture {public_of(keys['a'])}\n#titer administrator {public_of(keys['admin'])}\n"
+    now = fingerprint_of(TEXT, "text")
+    cases: list[tuple[bytes, bytes, bytes, bytes | None, list[bytes]]] = []
+    for _ in range(30):
+        log, openings, about = Log(), {}, []
+        for index in range(10):
+            signer = keys[draw.choice(names)]
+            kind = draw.choice(("capture", "capture", "key", "key", "revoke", "retire"))
+            more: dict[str, Any] = {}
+            if kind == "capture":
+                openings[index] = Opening.of([(each.label, each.value) for each in now.digests], now.opening)
+                more = {"data": "text", "fp": openings[index].commitments()}
+            elif kind == "key":
+                approver = keys[draw.choice(("admin", "admin", "admin", "other"))]
+                more = {"ext": approve(ORIGIN, public_of(signer), public_of(keys[draw.choice(names)]), approver)}
+            else:
+                more = {"ext": {"key": public_of(keys[draw.choice(names)])}}
+                more["ext"] |= {"from": draw.randrange(12)} if kind == "revoke" else {}
+            if kind != "capture":
+                about.append(index)
+            made = Record(kind, origin_of(ORIGIN), public_of(signer), 0, "0" * 64, "0" * 32, 0, **more)
+            log.leaves.append(made.sign(signer.sign))
+        told = [log.receipt(index) for index in draw.sample(about, len(about))]
+        policy = POLICY + (lines if draw.random() < 0.8 else "").encode()
+        cases += [(TEXT, log.receipt(index), policy, each.to_json(), told) for index, each in openings.items()]
+    cases += [
+        (TEXT, cases[0][1], POLICY + f"#titer {wrong}\n".encode(), None, []) for wrong in ("", "capture x", "rule")
+    ]
+    outcomes = Counter[str]()
+    for told, case in zip(asked(driver, cases), cases, strict=True):
+        expected = _expected(now, case)
+        assert told["outcome"] == expected.outcome, expected.sentence
+        if expected.outcome != "invalid":
+            assert same(told, expected)
+        outcomes[expected.outcome] += 1
+    assert min(outcomes[name] for name in ("verified", "undecided", "invalid")) >= 3

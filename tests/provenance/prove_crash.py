@@ -15,6 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent / "ledger"))
 
 import crashing
+from acceptance import tell
 from crashing import Tally
 
 
@@ -23,6 +24,7 @@ def main(every: int = 1) -> int:
     folder = Path(tempfile.mkdtemp(prefix="titer-crash-"))
     wrong = 0
     total = 0
+    caught: list[str] = []
     try:
         source = crashing.template(folder / "template")
         calls = crashing.counted(source, crashing.scratch_in(folder))
@@ -43,12 +45,16 @@ def main(every: int = 1) -> int:
             found = len(tally.broken)
             print(f"broken on purpose, {patch.__name__}: found out by {found} of {tally.total} faults")
             wrong += found == 0
+            caught.append(f"{patch.__name__} ({found})")
         refused = crashing.width_off_by_one(crashing.scratch_in(folder))
         print(f"broken on purpose, tile width off by one: {refused or 'not found out'}")
         wrong += not refused
+        caught += ["width_off_by_one"] if refused else []
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print(f"faults: {total} (target: at least 500), not survived: {wrong}")
+    tell(7, "faults", f"{total} produced, {wrong} not survived", held=total >= 500 and not wrong)
+    tell(7, "broken on purpose, found out", ", ".join(caught), held=len(caught) == 3 and not wrong)
     return wrong
 
 

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pydicom
+from acceptance import absent, tell
 from pydicom.data import get_testdata_files
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -275,7 +276,16 @@ def main() -> int:
         print(
             "\n".join(f"{each.image} through {each.writer}: {each.detail}" for each in found if "not" in each.outcome)
         )
-    return int(any(each.outcome == "different" for each in found))
+    count = Counter(each.outcome for each in found)
+    through = {each.writer for each in found if each.outcome == "equal"}
+    words = f"{count['equal']} pairs of {len({each.image for each in found})} images and {len(through)} writers"
+    tell(3, "px and rd equal", f"{words}; {count['different']} different", held=not count["different"])
+    if count["refused"] or count["altered"]:
+        words = f"{count['refused']} refused with a code, {count['altered']} where the writer itself wrote other pixels"
+        tell(3, "no pair", words, held=True)
+    if not any(each.startswith("Orthanc") for each in through):
+        absent(3, "Orthanc", "not installed: install the package orthanc")
+    return int(count["different"] > 0)
 
 
 def _try(path: Path) -> Fingerprint | str:

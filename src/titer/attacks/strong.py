@@ -39,7 +39,7 @@ class Strong(Attack):
     By default: a short PGD on the margin, which takes the easy cases; APGD on the cross-entropy (one logit: on the
     margin, which points the same way and does not saturate); short walks of APGD from random starts, on DLR towards
     each of the nearest wrong answers in turn (classes, findings, too high and too low; one way where there is but one
-    to be wrong), then on the margin; long ones on DLR towards each; Square on scores, for models whose gradients say
+    to be wrong), then on the margin; the longest on DLR towards each; Square on scores, for models whose gradients say
     nothing. Many short walks find more than few long ones where the landscape is rugged, as that of undefended and
     of quantized models is; long ones find the last cases of smooth ones. A member that cannot search the change is
     left out. Margin and DLR do not depend on the scale of the logits, so saturated models hide nothing.
@@ -56,7 +56,7 @@ class Strong(Attack):
         members: "pgd", "apgd-ce", "apgd-short" (towards wrong answers), "apgd-margin" (short), "apgd-target" (long) and
             "square" as above, "apgd-dlr" for one long walk on DLR, or the names of other attacks, which run as they
             come.
-        steps: gradient steps of each long walk; short ones take half as many, PGD a fifth.
+        steps: gradient steps of a walk; "apgd-target" takes twice as many, short ones half, PGD a fifth.
         targets: wrong answers that "apgd-target" tries, at most; "apgd-short" tries each twice, within this number.
         queries: questions of Square per case, at most.
 
@@ -114,7 +114,9 @@ class Strong(Attack):
         if name == "apgd-dlr":
             return replace(walk, losses=("dlr",))
         if name == "apgd-target":
-            return replace(walk, losses=("dlr-target",), restarts=min(self.targets, wrong))
+            # Where the limit is wide, only walks of this length arrive.
+            longest = replace(walk, steps=2 * self.steps)
+            return replace(longest, losses=("dlr-target",), restarts=min(self.targets, wrong))
         if name == "square":
             return Square(queries=self.queries)
         other: Attack = ATTACKS.find(name)()

@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from titer.audit.plan import ReceiptsSpec, Subject
+from titer.audit.plan import Plan, ReceiptsSpec, Subject
 from titer.cases.case import Array
 from titer.cases.dataset import Dataset
 from titer.errors import DataError
 
 if TYPE_CHECKING:
+    from titer.audit.report.schema import EvidenceRecord
     from titer.provenance.guard.capture import Capture
     from titer.provenance.guard.index import Index, Known
     from titer.provenance.ledger.record import Opening
@@ -168,6 +169,29 @@ def withheld(subject: Subject, dataset: Dataset) -> tuple[Subject, Dataset]:
     )
     data = subject.data.model_copy(update={"receipts": spec.model_copy(update={"withheld": names})})
     return subject.model_copy(update={"data": data}), _carded(dataset, card)
+
+
+def receipts_of(plan: Plan) -> tuple[EvidenceRecord, ...]:
+    """What a report says of the cases that were held against a ledger."""
+    from titer.audit.report.schema import EvidenceRecord
+
+    made = []
+    for number, subject in enumerate(plan.subjects, 1):
+        spec = subject.data.receipts
+        if spec is not None:
+            where = "training" if spec.cases == "train" else "any part"
+            said = (
+                f"Every case of {subject.name} was held against the ledger; {len(spec.withheld)} had no valid receipt"
+            )
+            made.append(
+                EvidenceRecord(
+                    id=f"receipts-{number}",
+                    item="E19",
+                    state="partial",
+                    sentence=f"{said} and were kept out of {where}. The receipts themselves stay with the site.",
+                )
+            )
+    return tuple(made)
 
 
 def _carded(dataset: Dataset, card: Any) -> Dataset:

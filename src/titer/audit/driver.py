@@ -13,7 +13,7 @@ from titer.errors import StoreError
 
 if TYPE_CHECKING:
     from titer.audit.jobs import Prepared
-    from titer.audit.report.schema import Report
+    from titer.audit.report.schema import EvidenceRecord, Report
     from titer.audit.run.events import Event
     from titer.audit.run.executor import Executor
 
@@ -45,12 +45,16 @@ def run(
     source: str = "",
     plan_file: str = "PLAN.yaml",
     on_event: Callable[[Event], None] | None = None,
+    records: tuple[EvidenceRecord, ...] = (),
 ) -> Report:
     """Do all work that is not done yet and make the report.
 
     Results are kept in `out/results`, one file per job; a run that was stopped goes on where it stood. All answers
     together stand in `out/results.parquet`, unless the plan was prepared for one cell only. The report is returned and
     not written.
+
+    Arguments
+        records: evidence that was made elsewhere, to be attached.
     """
     from titer.audit.assemble.draft import assemble
     from titer.audit.export import export
@@ -63,7 +67,7 @@ def run(
     results = collect(prepared, store.get)
     if not prepared.part:
         write_whole(out / "results.parquet", export(results))
-    return assemble(results, source=source, plan_file=plan_file)
+    return assemble(results, source=source, plan_file=plan_file, records=records)
 
 
 def check_folder(out: Path) -> None:

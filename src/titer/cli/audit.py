@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from titer.audit.evidence.record import Keeper
     from titer.audit.jobs import Prepared
-    from titer.audit.report.schema import Cell, Report
+    from titer.audit.report.schema import Cell, EvidenceRecord, Report
 
 
 @click.command()
@@ -75,7 +75,8 @@ def audit(
         return 0
     if keeper is not None:
         keeper.plan(prepared.plan, out)
-    code = _finish(prepared, out, executor, source, plan.name, write=only is None)
+    records = () if keeper is None else (keeper.evidence(out),)
+    code = _finish(prepared, out, executor, source, plan.name, write=only is None, records=records)
     if keeper is not None:
         click.echo(f"Receipt: {keeper.report(out)}")
     return code
@@ -97,14 +98,24 @@ def demo(out: Path, data: Path | None) -> int:
     return 0
 
 
-def _finish(prepared: Prepared, out: Path, executor: object, source: str, plan_file: str, *, write: bool) -> int:
+def _finish(
+    prepared: Prepared,
+    out: Path,
+    executor: object,
+    source: str,
+    plan_file: str,
+    *,
+    write: bool,
+    records: tuple[EvidenceRecord, ...] = (),
+) -> int:
     from titer.audit.driver import run
     from titer.audit.driver import write as written
     from titer.audit.run.display import Display
 
     with Display() as display:
         report = run(
-            prepared, out, executor, source=source, plan_file=plan_file, on_event=display  # type: ignore[arg-type]
+            prepared, out, executor, source=source, plan_file=plan_file, on_event=display,  # type: ignore[arg-type]
+            records=records,
         )  # fmt: skip
     _print(report, whole=write)
     if write:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from titer.cli.keys import key as _key
 from titer.cli.tokens import authority, stamp, times
 from titer.cli.witness import witness
 
@@ -242,6 +243,40 @@ def shard(folder: Path, target: Path, origin: str, mark: str, database: str | No
     ):
         click.echo(f"{old.origin} is frozen; {new.origin} begins in {target}")
     return 0
+
+
+@ledger.command()
+@click.argument("folder", type=_FOLDER)
+@click.option("--administrator", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Private key.")
+@click.option("--stolen-from", type=click.IntRange(min=0), help="First index in doubt: replace the keys at once.")
+@click.option("--finish", "done", is_flag=True, help="End the old keys; the new ones sign alone.")
+def rotate(folder: Path, administrator: Path | None, stolen_from: int | None, *, done: bool) -> int:
+    """Change the keys that the log in FOLDER signs with, while it runs.
+
+    New keys join the old ones; once whoever checks receipts knows them, --finish ends the old ones.
+    """
+    from titer.provenance.ledger import rotate as rotation
+    from titer.provenance.ledger.keyfile import read_key
+
+    if done == (administrator is not None) or (done and stolen_from is not None):
+        raise click.UsageError("give either --administrator or --finish")
+    if administrator is None:
+        told = rotation.finish(folder)
+    elif stolen_from is None:
+        told = rotation.begin(folder, read_key(administrator))
+    else:
+        told = rotation.replace(folder, read_key(administrator), stolen_from)
+    click.echo(f"Record {told.index} says so. Keys for whoever checks receipts:")
+    for each in told.new:
+        click.echo(f"  {each}")
+    if not done and stolen_from is None:
+        click.echo("Until `titer ledger rotate --finish` these sign as well:")
+        for each in told.old:
+            click.echo(f"  {each}")
+    return 0
+
+
+ledger.add_command(_key)
 
 
 @ledger.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,10 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--receipt", type=_FILE, help="The receipt that the ledger gave.")
 @click.option("--policy", type=_FILE, envvar="TITER_POLICY", help="Which logs and witnesses count (tlog-policy).")
 @click.option("--opening", type=_FILE, help="The opening that was stored at capture.")
-@click.option("--revocation", "revocations", type=_FILE, multiple=True, help="Receipt of a record that revokes a key.")
+@click.option("--about-keys", type=_FILE, multiple=True, help="Receipt of a record that brings in or revokes a key.")
+@click.option(
+    "--log", help="The log's files (its folder `public`, a mirror, or an address): all it says of keys counts."
+)
 @click.option("--times", type=_FILE, help="Time tokens around the record, as `titer ledger times` wrote them.")
 @click.option("--authority", "authorities", type=_FILE, multiple=True, help="Root certificates (PEM) for --times.")
 @click.option("--kind", help="Kind of data, where the first bytes do not tell it, such as text.")
@@ -32,7 +36,8 @@ def verify(
     receipt: Path | None,
     policy: Path | None,
     opening: Path | None,
-    revocations: tuple[Path, ...],
+    about_keys: tuple[Path, ...],
+    log: str | None,
     times: Path | None,
     authorities: tuple[Path, ...],
     kind: str | None,
@@ -48,7 +53,7 @@ def verify(
     The exit code is 0 verified, 1 altered, 2 unknown, 3 cannot decide, 4 receipt or policy invalid.
     """
     if receipt is not None and policy is not None:
-        found = _found(file, receipt, policy, opening, revocations, kind)
+        found = _found(file, receipt, policy, opening, [each.read_bytes() for each in about_keys], log, kind)
         if times is not None and found.outcome != "invalid":
             found = _timed(found, times, receipt, policy, authorities)
     elif not _is_report(file):
@@ -68,33 +73,52 @@ def verify(
 
 
 def _found(
-    file: Path, receipt: Path, policy: Path, opening: Path | None, revocations: tuple[Path, ...], kind: str | None
+    file: Path,
+    receipt: Path,
+    policy: Path,
+    opening: Path | None,
+    about_keys: list[bytes],
+    log: str | None,
+    kind: str | None,
 ) -> Verification:
-    from titer.errors import FingerprintError, RecordError
+    from titer.errors import FingerprintError, LedgerError, RecordError
     from titer.provenance.fingerprint import explain_difference, fingerprint_of
     from titer.provenance.ledger.record import Opening
     from titer.provenance.ledger.verify import Verification
     from titer.provenance.ledger.verify import verify as check
 
+    lines: tuple[str, ...] = ()
+    if log is not None:
+        from titer.provenance.ledger.about_keys import about_keys as read
+        from titer.provenance.ledger.mirror import source_at
+
+        try:
+            told = read(source_at(log), policy.read_bytes(), receipt.read_bytes())
+        except LedgerError as error:
+            return Verification("undecided", f"Cannot decide: {error}.", (f"reason: {error.code}",))
+        except RecordError as error:
+            words = f"The log, the receipt or the policy is not valid: {error}."
+            return Verification("invalid", words, (f"reason: {error.code}",))
+        about_keys = [*about_keys, *told.receipts]
+        lines = (f"log: read to size {told.checkpoint.size}, with {len(told.receipts)} records about keys",)
     try:
         opened = None if opening is None else Opening.from_json(opening.read_bytes())
-        return check(
+        found = check(
             fingerprint_of(file, kind),
             opened,
             receipt.read_bytes(),
             policy.read_bytes(),
-            revocations=[each.read_bytes() for each in revocations],
+            about_keys=about_keys,
             explain=explain_difference,
         )
     except (FingerprintError, RecordError) as error:
         return Verification("undecided", f"Cannot decide: {error}.", (f"reason: {error.code}",))
+    return replace(found, lines=(*found.lines, *lines))
 
 
 def _timed(
     found: Verification, times: Path, receipt: Path, policy: Path, authorities: tuple[Path, ...]
 ) -> Verification:
-    from dataclasses import replace
-
     from titer.errors import RecordError
     from titer.provenance.ledger.times import bounds
     from titer.provenance.ledger.tokens import certificates

@@ -11,8 +11,9 @@ import pytest
 from click import ClickException
 from click.testing import CliRunner
 
-from titer.audit.evidence.keys import new_key
+from titer.audit.evidence.keys import new_key, public_hex
 from titer.audit.evidence.record import Keeper, plan_text
+from titer.audit.evidence.recorded import check_records
 from titer.cli.main import cli
 from titer.errors import LedgerError, ReportError, TiterError
 
@@ -128,6 +129,7 @@ def test_the_receipt_of_another_plan_does_not_do(site: Path, copied: Path) -> No
 
 
 def test_a_plan_recorded_again_after_the_run_does_not_do(site: Path, copied: Path) -> None:
+    """Its receipt is not the one that was signed, and the record of the report names another one."""
     digest = json.loads((copied / "report.json").read_text())["identity"]["plan"]["digest"]
     keeper = Keeper(site / "led", site / "signer.pem")
     (copied / "plan.opening.json").unlink()
@@ -135,7 +137,21 @@ def test_a_plan_recorded_again_after_the_run_does_not_do(site: Path, copied: Pat
         keeper._record(chain, copied, "plan", "capture", plan_text(digest))
     told = verify(site, copied / "report.json", "--explain")
     assert told.exit_code == 1
-    assert "does not name that of its plan" in told.output
+    assert "plan.tlog-proof. It is not what was signed" in told.output
+    files = {file.name: file.read_bytes() for file in copied.iterdir() if file.is_file()}
+    found = check_records(files, (site / "policy.txt").read_bytes(), public_hex(site / "signer.pem.pub"))
+    assert [each.sentence for each in found if each.holds is False] == [
+        "The record of the report does not name that of its plan."
+    ]
+
+
+def test_the_index_of_requirements_knows_of_the_record(site: Path) -> None:
+    report = json.loads((site / "out" / "report.json").read_text())
+    (record,) = report["records"]
+    assert record["item"] == "E15"
+    assert "is record 0 of ledger.example/2026" in record["sentence"]
+    (item,) = (each for each in report["index"]["items"] if each["id"] == "E15")
+    assert item["state"] == "partial"
 
 
 def test_a_plan_in_another_log_of_the_same_policy_does_not_do(site: Path, copied: Path, tmp_path: Path) -> None:

@@ -410,15 +410,17 @@ def test_it_cannot_be_decided_without_an_opening_with_another_or_with_too_few_wi
 
 def test_what_a_revoked_key_signed_later_is_suspect() -> None:
     log, openings = logged("fever", "cough")
+    # A key that revokes itself does so from there on; see test_keys.py for all else.
     log.add("revoke", ext={"key": CAPTURE.public_key().public_bytes_raw().hex(), "from": 1})
     log.add("revoke", ext={"key": HEX, "from": 0})
+    openings += [log.capture(text_of("cold"))] * 3
     revocations = [log.receipt(3), log.receipt(2)]
     outcomes = [
-        verify(text_of(words), openings[n], log.receipt(n), POLICY, revocations=revocations).outcome
-        for n, words in enumerate(("fever", "cough"))
+        verify(text_of(words), openings[n], log.receipt(n), POLICY, about_keys=revocations).outcome
+        for n, words in ((0, "fever"), (1, "cough"), (4, "cold"))
     ]
-    assert outcomes == ["verified", "undecided"]
-    wrong = verify(text_of("fever"), openings[0], log.receipt(0), POLICY, revocations=[log.receipt(1)])
+    assert outcomes == ["verified", "verified", "undecided"]
+    wrong = verify(text_of("fever"), openings[0], log.receipt(0), POLICY, about_keys=[log.receipt(1)])
     assert wrong.exit_code == 4
 
 

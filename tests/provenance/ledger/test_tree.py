@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -160,14 +159,6 @@ def test_proofs_from_tiles_are_those_from_leaves(size: int) -> None:
 def test_numbers_of_tiles_are_cut_into_thousands() -> None:
     assert tiles.path(0, 1234067) == "tile/0/x001/x234/067"
     assert tiles.path(tiles.ENTRIES, 5, 17) == "tile/entries/005.p/17"
-
-
-def test_growth_names_every_file_that_another_routine_makes() -> None:
-    for old, new in pairwise((0, 1, 255, 256, 257, 700)):
-        named = {tiles.path(*each) for each in tiles.growth(old, new)}
-        assert named >= files(new).keys() - files(old).keys()
-        assert named <= files(new).keys()
-    assert list(tiles.growth(5, 5)) == []
 
 
 def test_tiles_that_are_missing_or_damaged_are_named() -> None:

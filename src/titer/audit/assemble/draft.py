@@ -9,11 +9,12 @@ from titer.audit.assemble.numbers import generator, mean
 from titer.audit.assemble.radii import minimal_radii
 from titer.audit.assemble.shifts import error_shifts, subgroups
 from titer.audit.assemble.verdict import verdict
+from titer.audit.captured import receipts_of
 from titer.audit.evidence.gate import through_gate
 from titer.audit.findings._words import counted, elsewhere
 from titer.audit.findings.attack_lowers_accuracy import cell_tests
 from titer.audit.gallery import gallery
-from titer.audit.report.schema import Cell, ComparisonFamily, Draft, Report, Trap, TrialValue
+from titer.audit.report.schema import Cell, ComparisonFamily, Draft, EvidenceRecord, Report, Trap, TrialValue
 from titer.audit.report.summary import complete
 from titer.audit.results import CellResults, Measured, Results
 from titer.audit.subject import recipe_of
@@ -26,8 +27,10 @@ _ALWAYS = (
 )
 
 
-def assemble(results: Results, *, source: str = "", plan_file: str = "PLAN.yaml") -> Report:
-    """Statistics, traps, pictures and words from finished results.
+def assemble(
+    results: Results, *, source: str = "", plan_file: str = "PLAN.yaml", records: tuple[EvidenceRecord, ...] = ()
+) -> Report:
+    """Statistics, traps, pictures and words from finished results, with evidence that was made elsewhere.
 
     Equal results give equal reports, except for `created`.
     """
@@ -54,6 +57,7 @@ def assemble(results: Results, *, source: str = "", plan_file: str = "PLAN.yaml"
         gallery=gallery(results) if plan.gallery else (),
         limits=verdict(results, made, drawn, traps),
         limitations=(*_ALWAYS, *_particular(results)),
+        records=(*records, *receipts_of(results.prepared.plan)),
     )
     return complete(through_gate(draft, plan))
 

@@ -18,7 +18,7 @@ from titer.atomic import made_folder, write_whole
 from titer.audit.evidence.bundle import OPENING, PLAN, RECEIPT, REPORT, folder_of
 from titer.audit.evidence.keys import private_key
 from titer.audit.evidence.statement import sign_report
-from titer.audit.report.schema import Report
+from titer.audit.report.schema import EvidenceRecord, Report
 from titer.errors import LedgerError, ReportError, StoreError
 
 if TYPE_CHECKING:
@@ -73,6 +73,23 @@ class Keeper:
         made_folder(out)
         with self._chain() as chain:
             self._record(chain, out, PLAN, "capture", text)
+
+    def evidence(self, out: Path) -> EvidenceRecord:
+        """What a report says of its recorded plan; its receipt is attached."""
+        from titer.provenance.ledger.receipt import Receipt
+
+        raw = (out / f"{PLAN}{RECEIPT}").read_bytes()
+        told = Receipt.parse(raw)
+        origin = told.note.partition(b"\n")[0].decode("ascii", "replace")
+        return EvidenceRecord(
+            id=PLAN,
+            item="E15",
+            state="partial",
+            sentence=f"The digest of the plan is record {told.index} of {origin}, from before the first result. A log "
+            "of deviations is not kept: another plan needs another folder and another record.",
+            file=f"{PLAN}{RECEIPT}",
+            sha256=sha256(raw).hexdigest(),
+        )
 
     def report(self, path: Path) -> Path:
         """Sign the report in a folder and record the signed statement; returns its receipt.

@@ -20,6 +20,7 @@ from titer.provenance.guard.policy import SOUND, Policy
 from titer.provenance.guard.quiet import quiet
 from titer.provenance.guard.stages import stage
 from titer.provenance.guard.view import Doubt, Head, View, head_of
+from titer.provenance.ledger.keyring import Keyring
 from titer.provenance.ledger.merkle import leaf_hash
 from titer.provenance.ledger.receipt import Receipt
 from titer.provenance.ledger.record import Record, origin_of, parse
@@ -91,6 +92,7 @@ class Decider:
         self.view, self.origin, self.index, self.policy = view, origin, index, policy
         self.limits = limits or Limits()
         self._clock = clock
+        self._keyring = Keyring(view.entries, origin, policy.roles, policy.administrators)
 
     def decide(
         self,
@@ -137,7 +139,7 @@ class Decider:
 
     def _judge(self, made: Fingerprint, subject: str | None, encounter: str | None, expected: bytes | None) -> Decision:
         try:
-            head = head_of(self.view, self.index, self.policy, self.origin)
+            head = head_of(self.view, self.index, self.policy, self.origin, self._keyring)
         except RecordError as error:
             return Decision("suspect_key", (error.code,), "The log's checkpoint is not signed as it should be.")
         found = self._find(made, subject, head, expected)
@@ -219,10 +221,10 @@ class Decider:
     def _proven(self, record: Record, leaf: bytes, head: Head, depth: int) -> Receipt | Doubt:
         """The receipt of a record and of all that it was derived from, or why it does not count."""
         key = record.capture_key
-        allowed = {"capture": self.policy.captures, "derive": self.policy.derivers}.get(record.kind)
-        if allowed is None or record.origin != origin_of(head.checkpoint.origin):
-            return Doubt("error", "record.kind" if allowed is None else "record.origin")
-        if key not in allowed:
+        speaks = record.kind in ("capture", "derive")
+        if not speaks or record.origin != origin_of(head.checkpoint.origin):
+            return Doubt("error", "record.origin" if speaks else "record.kind")
+        if not head.keys.counts(key, record.kind, head.checkpoint.size):
             return Doubt("suspect_key", "key.unknown")
         there = self.view.find(key, record.counter)
         if there is None:
@@ -236,7 +238,9 @@ class Decider:
             receipt = head.receipt(self.view, index, leaf)
         except RecordError:
             return Doubt("forked_log", "receipt.invalid")
-        if index >= self.policy.suspect.get(key, index + 1):
+        if not head.keys.counts(key, record.kind, index):
+            return Doubt("suspect_key", "key.early")
+        if head.keys.revoked(key, index) or index >= self.policy.suspect.get(key, index + 1):
             return Doubt("suspect_key", "key.revoked")
         if record.claimed_time > self._clock() + self.policy.patience:
             return Doubt("suspect_key", "time.future")

@@ -66,9 +66,11 @@ class Policy:
     """What a site asks of each input.
 
     Arguments
-        captures: public keys (hexadecimal) whose captures count. derivers: keys whose derivations count.
+        captures: public keys (hexadecimal) whose captures count. derivers: keys whose derivations count. These are the
+            keys to begin with: the log's own records bring in and revoke others (`titer.provenance.ledger.keys`).
         mode: `observe` lets all pass and logs, `flag` adds a banner, `block` keeps what is not sound from the model.
-        suspect: for a revoked key, the index from which its records are in doubt.
+        suspect: for a key that the site itself doubts, the index from which its records are in doubt.
+        administrators: keys that may revoke others, and that must sign what brings in a new one.
         identity: which identity digests must agree, such as `id.patient`; None for all that were committed to.
         patience: how many seconds a capture's clock may be ahead of ours.
         age: gives the seconds since a checkpoint was last vouched for, from its signed note; `oldest` bounds it.
@@ -87,19 +89,29 @@ class Policy:
     age: Callable[[bytes], float] | None = None
     oldest: float = 86_400.0
     detectors: tuple[Detector, ...] = ()
+    administrators: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise _refused(f"a mode, one of {', '.join(MODES)}", repr(self.mode), "choose what is safe for the site")
         for each in fields(self):
-            if each.name in ("captures", "derivers") and isinstance(getattr(self, each.name), str):
+            if each.name in ("captures", "derivers", "administrators") and isinstance(getattr(self, each.name), str):
                 raise _refused(f"a set of keys for {each.name}", "one string", "put the key into a set")
         if not self.captures:
             raise _refused("keys of capture points", "none", "name the keys whose captures count")
+        if self.administrators & (self.captures | self.derivers):
+            raise _refused("administrators that capture nothing", "one that does", "give it another key for that")
         if min(self.patience, self.oldest) < 0:
             raise _refused(
                 "seconds of at least 0", f"{self.patience} and {self.oldest}", "give them as positive numbers"
             )
+
+    @property
+    def roles(self) -> dict[str, frozenset[str]]:
+        """What each key is for: `capture`, `derive`."""
+        told = (("capture", self.captures), ("derive", self.derivers))
+        named = self.captures | self.derivers
+        return {key: frozenset(task for task, keys in told if key in keys) for key in named}
 
     def action(self, verdict: str, *, detected: bool = False) -> Action:
         """What to do about a verdict: never less than the table says."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +11,8 @@ from titer.provenance.guard.index import Index
 from titer.provenance.guard.policy import Policy
 from titer.provenance.ledger import merkle, tiles
 from titer.provenance.ledger.checkpoint import Checkpoint
+from titer.provenance.ledger.keyring import Keyring
+from titer.provenance.ledger.keys import Keys
 from titer.provenance.ledger.ledger import Ledger
 from titer.provenance.ledger.receipt import Receipt
 
@@ -28,6 +31,9 @@ class View(Protocol):
 
     def find(self, capture_key: str, counter: int) -> tuple[int, bytes] | None:
         """Index and leaf under a key's counter."""
+
+    def entries(self, start: int, stop: int) -> Iterable[bytes]:
+        """The leaves from one index up to, not including, another."""
 
     def inclusion(self, index: int, size: int) -> list[bytes]:
         """The inclusion proof of a leaf."""
@@ -55,6 +61,9 @@ class LedgerView:
         found = self._ledger.store.find(capture_key, counter)
         return None if found is None else (found.index, found.leaf)
 
+    def entries(self, start: int, stop: int) -> Iterable[bytes]:
+        return (entry.leaf for entry in self._ledger.store.entries(start, stop))
+
     def inclusion(self, index: int, size: int) -> list[bytes]:
         return tiles.inclusion(self._ledger.site.read, index, size)
 
@@ -72,10 +81,11 @@ class Doubt:
 
 @dataclass(frozen=True)
 class Head:
-    """The newest checkpoint and what speaks against it."""
+    """The newest checkpoint, which keys count as of it, and what speaks against it."""
 
     note: bytes
     checkpoint: Checkpoint
+    keys: Keys
     doubt: Doubt | None
 
     def receipt(self, view: View, index: int, leaf: bytes) -> Receipt:
@@ -85,7 +95,7 @@ class Head:
         return made
 
 
-def head_of(view: View, index: Index, policy: Policy, origin: str) -> Head:
+def head_of(view: View, index: Index, policy: Policy, origin: str, keyring: Keyring) -> Head:
     """Read the newest checkpoint and hold it against the largest that was ever accepted here.
 
     A log that shrank is stale, one that does not contain what it contained is forked.
@@ -99,9 +109,13 @@ def head_of(view: View, index: Index, policy: Policy, origin: str) -> Head:
             f"a checkpoint of {origin}", f"one of {checkpoint.origin}", "look at another log", code="checkpoint.origin"
         )
     doubt = _doubt(view, policy, note, checkpoint, seen)
+    try:
+        keys = keyring.at(checkpoint)
+    except RecordError as error:
+        keys, doubt = keyring.at(Checkpoint(origin, 0, merkle.EMPTY)), doubt or Doubt("forked_log", error.code)
     if doubt is None and (seen is None or checkpoint.size > seen.size):
         index.see(checkpoint)
-    return Head(note, checkpoint, doubt)
+    return Head(note, checkpoint, keys, doubt)
 
 
 def _doubt(view: View, policy: Policy, note: bytes, checkpoint: Checkpoint, seen: Checkpoint | None) -> Doubt | None:

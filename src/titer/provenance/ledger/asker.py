@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from typing import Protocol
 
@@ -67,11 +67,11 @@ class Asker:
 
     Arguments
         name: as the policy calls it, which is all that is logged of it. key: what its cosignatures are checked with.
-        mine: the log's own keys. send: carries requests.
+        mine: the log's own keys, asked anew each time: they may change. send: carries requests.
     """
 
-    def __init__(self, name: str, key: note.Verifier, mine: Sequence[note.Verifier], send: Send) -> None:
-        self.name, self.key, self._mine, self._send = name, key, tuple(mine), send
+    def __init__(self, name: str, key: note.Verifier, mine: Iterable[note.Verifier], send: Send) -> None:
+        self.name, self.key, self._mine, self._send = name, key, mine, send
         self.failure = ""
         self._known = 0
         self._have: tuple[str, note.Signature] | None = None

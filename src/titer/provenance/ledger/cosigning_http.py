@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,7 +45,7 @@ def addresses(raw: bytes) -> dict[str, str]:
 
 def witnesses(
     policy: bytes,
-    mine: Sequence[note.Verifier],
+    mine: Iterable[note.Verifier],
     satisfied: Callable[[bytes], bool],
     evidence: Path,
     *,

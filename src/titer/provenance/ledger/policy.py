@@ -4,6 +4,11 @@ log <key> [<address>]
 witness <name> <key> [<address>]
 group <name> any|all|<k> <name>...
 quorum <name>|none
+
+Which keys may sign records is beyond that document. Titer reads it from lines that others take for comments, so that
+one file serves all; a key is 64 hexadecimal digits (Ed25519):
+
+#titer capture|derive|administrator <key>
 """
 
 from __future__ import annotations
@@ -20,6 +25,7 @@ LARGEST = 1 << 18
 """The most bytes of a policy."""
 
 _BYTES = re.compile(r"[\t\n\x20-\x7e\x80-\xff]*")
+_HASH = re.compile(r"[0-9a-f]{64}")
 _COUNT = re.compile(r"[1-9][0-9]{0,5}")
 _COSIGNERS = (COSIGNATURE, ML_DSA_44)
 
@@ -29,12 +35,12 @@ class Accepted:
     """What a policy says of a note.
 
     Arguments
-        checkpoint: what was signed. log: the log's key. witnesses: names of those that cosigned, with the time each
-            tells. satisfied: whether they make up the quorum.
+        checkpoint: what was signed. logs: the log's keys that signed it. witnesses: names of those that cosigned, with
+            the time each tells. satisfied: whether they make up the quorum.
     """
 
     checkpoint: Checkpoint
-    log: Verifier
+    logs: tuple[Verifier, ...]
     witnesses: Mapping[str, int]
     satisfied: bool
 
@@ -46,12 +52,16 @@ class Policy:
     Arguments
         logs: keys of the logs, whose names are the logs' names. witnesses: keys by name in this file.
         groups: how many of which members make a group count. quorum: the witness or group that must; None for none.
+        roles: by key that signs records what for, `capture` and `derive`; empty where every key may.
+        administrators: keys that may bring in and revoke others.
     """
 
     logs: tuple[Verifier, ...]
     witnesses: Mapping[str, Verifier]
     groups: Mapping[str, tuple[int, tuple[str, ...]]]
     quorum: str | None
+    roles: Mapping[str, frozenset[str]]
+    administrators: frozenset[str]
 
     @classmethod
     def parse(cls, raw: bytes) -> Policy:
@@ -64,19 +74,24 @@ class Policy:
         for number, line in enumerate(text.split("\n"), 1):
             words = line.replace("\t", " ").split(" ")
             words = [word for word in words if word]
-            if words and not words[0].startswith("#"):
+            if words and words[0] == "#titer":
+                made.key(number, words[1:])
+            elif words and not words[0].startswith("#"):
                 made.line(number, words)
         if made.quorum is None:
             raise _invalid("a line `quorum`", "none", 0)
-        return cls(tuple(made.logs), made.witnesses, made.groups, None if made.quorum == "none" else made.quorum)
+        administrators = frozenset(key for key, tasks in made.keys.items() if "administrator" in tasks)
+        roles = {key: tasks for key, tasks in made.keys.items() if key not in administrators}
+        quorum = None if made.quorum == "none" else made.quorum
+        return cls(tuple(made.logs), made.witnesses, made.groups, quorum, roles, administrators)
 
     def judge(self, raw: bytes) -> Accepted:
         """Check a note's signatures; RecordError unless a log of this policy signed it."""
         note = Note.parse(raw)
         found = opened(note, [*self.logs, *self.witnesses.values()])
         checkpoint = Checkpoint.parse(note.text)
-        log = next((each for each in self.logs if each in found and each.name == checkpoint.origin), None)
-        if log is None:
+        logs = tuple(each for each in self.logs if each in found and each.name == checkpoint.origin)
+        if not logs:
             known = ", ".join(each.name for each in self.logs)
             raise RecordError(
                 f"a checkpoint signed by a log of the policy ({known})",
@@ -85,7 +100,7 @@ class Policy:
                 code="policy.log",
             )
         seen = {name: found[key] for name, key in self.witnesses.items() if key in found}
-        return Accepted(checkpoint, log, seen, self.quorum is None or self._counts(self.quorum, seen))
+        return Accepted(checkpoint, logs, seen, self.quorum is None or self._counts(self.quorum, seen))
 
     def _counts(self, name: str, seen: Mapping[str, int]) -> bool:
         if name not in self.groups:
@@ -101,6 +116,17 @@ class _Parser:
         self.groups: dict[str, tuple[int, tuple[str, ...]]] = {}
         self.quorum: str | None = None
         self.members: set[str] = set()
+        self.keys: dict[str, frozenset[str]] = {}
+
+    def key(self, number: int, words: list[str]) -> None:
+        match words:
+            case ["capture" | "derive" | "administrator" as task, key] if _HASH.fullmatch(key):
+                tasks = self.keys.get(key, frozenset())
+                if task in tasks or (tasks and "administrator" in (task, *tasks)):
+                    raise _invalid("each key once for each task, an administrator for no other", key, number)
+                self.keys[key] = tasks | {task}
+            case _:
+                raise _invalid("capture, derive or administrator, and a key of 64 digits", " ".join(words), number)
 
     def line(self, number: int, words: list[str]) -> None:
         match words:

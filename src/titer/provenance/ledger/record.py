@@ -57,7 +57,7 @@ EXT: Mapping[str, Mapping[str, re.Pattern[str] | type[int]]] = {
     "decision": {"verdict": _VERDICTS, "mode": _MODES}
     | dict.fromkeys(("program", "tensor", "model", "output", "first", "second", "reason"), _HASH),
     "anchor": {"size": int, "root": _HASH, "log": _HASH, "token": _HASH},
-    "retire": {"key": _HASH},
+    "retire": {"key": _HASH, "administrator": _HASH, "signature": _SIGNATURE},
 }
 """What `ext` may hold, by kind of record: digests, keys, signatures, whole numbers and words of closed lists."""
 

@@ -16,18 +16,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from titer.errors import LedgerError, RecordError
-from titer.provenance.ledger import merkle, note, record
+from titer.provenance.ledger import logkeys, merkle, note, record
 from titer.provenance.ledger.admission import Admitted, Checkers
 from titer.provenance.ledger.checkpoint import Checkpoint
 from titer.provenance.ledger.cosigning_http import addresses, witnesses
 from titer.provenance.ledger.export import restore
 from titer.provenance.ledger.fsck import Findings, Fsck
+from titer.provenance.ledger.keyfile import PrivateKey, read_private, write_private
 from titer.provenance.ledger.ledger import Ledger
 from titer.provenance.ledger.mark import Mark, open_mark
 from titer.provenance.ledger.mirror import source_at
@@ -35,8 +34,6 @@ from titer.provenance.ledger.policy import Policy
 from titer.provenance.ledger.publish import Site, failing, put
 from titer.provenance.ledger.sequencer import Cosign, Signing
 from titer.provenance.ledger.store import Store
-
-PrivateKey = Ed25519PrivateKey | MLDSA44PrivateKey
 
 _FORMAT = 1
 _FILE = "ledger.json"
@@ -52,6 +49,8 @@ class Settings:
         database: the address of the entries; None for SQLite in the folder.
         keys: the private keys' files, the Ed25519 key first.
         policy: the policy's file (tlog-policy); None for a log without witnesses.
+        leaving: those of `keys` that a rotation will take away.
+        former: public keys that signed before, and the largest size that they may have signed alone.
         format: the version of this file.
     """
 
@@ -60,6 +59,8 @@ class Settings:
     database: str | None = None
     keys: tuple[str, ...] = ()
     policy: str | None = None
+    leaving: tuple[str, ...] = ()
+    former: tuple[tuple[tuple[str, ...], int | None], ...] = ()
     format: int = _FORMAT
 
     def url(self, folder: Path) -> str:
@@ -109,7 +110,7 @@ def create(
     where = open_mark(place)
     where.create(Mark(origin, 0, merkle.EMPTY))
     where.close()
-    _write(folder, settings)
+    write(folder, settings)
     return settings
 
 
@@ -117,7 +118,9 @@ def read(folder: Path) -> Settings:
     """What a ledger's folder says of it."""
     try:
         told: dict[str, Any] = json.loads((folder / _FILE).read_bytes())
-        found = Settings(**{**told, "keys": tuple(told["keys"])})
+        told["keys"], told["leaving"] = tuple(told["keys"]), tuple(told.get("leaving", ()))
+        told["former"] = tuple((tuple(keys), until) for keys, until in told.get("former", ()))
+        found = Settings(**told)
     except FileNotFoundError as error:
         raise LedgerError(
             "a ledger's folder", f"{folder} without {_FILE}", "see `titer ledger init`", code="ledger.missing"
@@ -171,7 +174,7 @@ def make_keys(folder: Path, *, ml_dsa: bool = True) -> tuple[str, ...]:
     if ml_dsa:
         keys += (("keys/ml-dsa-44.pem", MLDSA44PrivateKey.generate()),)
     for name, key in keys:
-        put(folder / name, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
+        write_private(folder / name, key)
     return tuple(name for name, _ in keys)
 
 
@@ -187,37 +190,7 @@ def signers(folder: Path, settings: Settings) -> list[note.Signer]:
 
 def signers_of(folder: Path, name: str, keys: Sequence[str], *, cosigner: bool = False) -> list[note.Signer]:
     """The keys in files, under a name; as those of a witness with `cosigner`."""
-    found = []
-    for file in keys:
-        path = folder / file
-        try:
-            mode, raw = path.stat().st_mode & 0o777, path.read_bytes()
-        except OSError as error:
-            raise LedgerError(
-                f"the key {path}", str(error.strerror), "bring it back from its safe", code="key.missing"
-            ) from error
-        if mode & 0o077:
-            raise LedgerError(
-                f"a key that its owner alone may read, {path}",
-                f"one of mode {mode:o}",
-                f"chmod 600 {path}; if others may have read it, begin a shard with a new one",
-                code="key.open",
-            )
-        try:
-            key = load_pem_private_key(raw, None)
-        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise LedgerError(
-                f"a private key in {path}", str(error), "bring it back from its safe", code="key.invalid"
-            ) from error
-        if not isinstance(key, Ed25519PrivateKey | MLDSA44PrivateKey):
-            raise LedgerError(
-                f"an Ed25519 or ML-DSA-44 key in {path}",
-                type(key).__name__,
-                "see `titer ledger init`",
-                code="key.invalid",
-            )
-        found.append(note.Signer(name, key, cosigner))
-    return found
+    return [note.Signer(name, read_private(folder / file), cosigner) for file in keys]
 
 
 def verifier_keys(folder: Path, settings: Settings) -> list[str]:
@@ -236,49 +209,39 @@ def policy_text(folder: Path, settings: Settings) -> str:
 
 def checker(keys: Sequence[str]) -> Callable[[bytes], Checkpoint]:
     """What reads checkpoints that are signed under all of these verifier keys of one log."""
-    return partial(_checked, tuple(note.Verifier.parse(key) for key in keys))
-
-
-def _checked(keys: tuple[note.Verifier, ...], raw: bytes) -> Checkpoint:
-    signed = note.Note.parse(raw)
-    found = note.opened(signed, keys)
-    told = Checkpoint.parse(signed.text)
-    missing = [key.name for key in keys if key not in found]
-    if missing or keys[0].name != told.origin:
-        raise RecordError(
-            f"a checkpoint of {keys[0].name} with {len(keys)} of its signatures",
-            f"one of {told.origin} with {len(keys) - len(missing)}",
-            "fetch it again, from its own log",
-            code="signature.missing",
-        )
-    return told
+    return partial(logkeys.checked, tuple(note.Verifier.parse(key) for key in keys))
 
 
 def signing(folder: Path, settings: Settings, cosign: Cosign | None = None) -> Signing:
     """How the log in a folder signs, and when its checkpoints may be published."""
-    mine = signers(folder, settings)
+
+    def load() -> logkeys.Current:
+        # Keys are those of the settings as they are then: a rotation changes them under running processes.
+        told = read(folder) if (folder / _FILE).exists() else settings
+        former = tuple(logkeys.Former(tuple(map(note.Verifier.parse, keys)), until) for keys, until in told.former)
+        return logkeys.Current(tuple(signers(folder, told)), former)
+
+    mine = logkeys.LogKeys(load, folder / _FILE)
 
     def sign(checkpoint: Checkpoint) -> bytes:
-        text, now = checkpoint.text(), max(0, int(time.time()))
-        return note.Note(text, tuple(each.sign(text, now) for each in mine)).format()
+        return mine.sign(checkpoint, max(0, int(time.time())))
 
-    check = partial(_checked, tuple(each.verifier for each in mine))
     if settings.policy is None:
-        return Signing(sign, check, cosign)
+        return Signing(sign, mine.check, cosign)
     policy = (folder / settings.policy).read_bytes()
     rules = Policy.parse(policy)
-    key = mine[0].verifier
-    if key not in rules.logs:
-        # Keys are younger than the policy; what it asks is which witnesses count.
-        rules = replace(rules, logs=(*rules.logs, key))
 
     def satisfied(raw: bytes) -> bool:
-        return rules.judge(raw).satisfied
+        # Keys may be younger than the policy; what is asked is which witnesses count.
+        now = mine.current()
+        keys = [now.keys[0], *(each.keys[0] for each in now.former)]
+        more = tuple(key for key in keys if key not in rules.logs)
+        return replace(rules, logs=(*rules.logs, *more)).judge(raw).satisfied
 
-    asked = witnesses(policy, [each.verifier for each in mine], satisfied, folder / "evidence")
+    asked = witnesses(policy, mine, satisfied, folder / "evidence")
     if cosign is not None or asked is None:
-        return Signing(sign, check, cosign, satisfied)
-    return Signing(sign, check, asked, satisfied, asked.keep, asked.close)
+        return Signing(sign, mine.check, cosign, satisfied)
+    return Signing(sign, mine.check, asked, satisfied, asked.keep, asked.close)
 
 
 def govern(folder: Path, policy: bytes) -> dict[str, str]:
@@ -286,7 +249,7 @@ def govern(folder: Path, policy: bytes) -> dict[str, str]:
     settings = replace(read(folder), policy="policy.txt")
     asked = addresses(policy)
     put(folder / "policy.txt", policy)
-    _write(folder, settings)
+    write(folder, settings)
     return asked
 
 
@@ -336,7 +299,7 @@ def restored(source: str, folder: Path, database: str | None = None) -> Checkpoi
     finally:
         mark.close()
     if database is not None:
-        _write(folder, settings)
+        write(folder, settings)
     return told
 
 
@@ -381,5 +344,6 @@ def state(folder: Path) -> dict[str, str]:
         store.close()
 
 
-def _write(folder: Path, settings: Settings) -> None:
+def write(folder: Path, settings: Settings) -> None:
+    """Put settings in place."""
     put(folder / _FILE, json.dumps(asdict(settings), indent=2).encode() + b"\n")

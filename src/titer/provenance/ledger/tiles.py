@@ -6,7 +6,7 @@ leaves, each after its length in two bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from titer.errors import LedgerError, RecordError
 from titer.provenance.ledger import merkle
@@ -35,25 +35,6 @@ def path(level: int | str, number: int, width: int = WIDTH) -> str:
         number //= 1000
         parts.append(f"x{number % 1000:03d}")
     return f"tile/{level}/{'/'.join(reversed(parts))}" + ("" if width == WIDTH else f".p/{width}")
-
-
-def growth(old: int, new: int) -> Iterator[tuple[int | str, int, int]]:
-    """Level, number and width of what is new in a log that grew from `old` to `new` leaves: bundles, then tiles.
-
-    >>> list(growth(255, 257))
-    [('entries', 0, 256), ('entries', 1, 1), (0, 0, 256), (0, 1, 1), (1, 0, 1)]
-    """
-    yield from ((ENTRIES, number, width) for number, width in _grown(old, new))
-    level = 0
-    while new:
-        yield from ((level, number, width) for number, width in _grown(old, new))
-        level, old, new = level + 1, old // WIDTH, new // WIDTH
-
-
-def _grown(old: int, new: int) -> Iterator[tuple[int, int]]:
-    if new > old:
-        for number in range(old // WIDTH, -(-new // WIDTH)):
-            yield number, min(WIDTH, new - number * WIDTH)
 
 
 def bundle(leaves: Sequence[bytes]) -> bytes:

@@ -18,7 +18,7 @@ from titer.provenance.fingerprint._rd import ROWS
 from titer.provenance.ledger.policy import Policy
 from titer.provenance.ledger.record import _MOST, _NEEDED, CLASSES, CONTEXT, EXT, FIRST, LABEL, LARGEST, Record
 
-_SCRIPTS = ("bytes.js", "mldsa.js", "ledger.js", "objects.js", "verify.js", "page.js")
+_SCRIPTS = ("bytes.js", "mldsa.js", "ledger.js", "keys.js", "objects.js", "verify.js", "page.js")
 
 
 def write_verifier(path: Path, policy: bytes | None = None) -> None:

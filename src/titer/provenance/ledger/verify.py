@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from hashlib import sha256
 from hmac import compare_digest
 from typing import Any, Literal, Protocol
 
 from titer.errors import RecordError
+from titer.provenance.ledger.keys import KINDS, Keys, keys_at
+from titer.provenance.ledger.note import ED25519
 from titer.provenance.ledger.policy import Accepted, Policy
 from titer.provenance.ledger.receipt import Receipt
 from titer.provenance.ledger.record import Opening, Record, commitment, origin_of
 from titer.provenance.ledger.record import verify as verify_record
+from titer.provenance.ledger.wording import lines_of
 
 Outcome = Literal["verified", "altered", "unknown", "undecided", "invalid"]
 _EXITS: tuple[Outcome, ...] = ("verified", "altered", "unknown", "undecided", "invalid")
@@ -89,7 +90,7 @@ def verify(
     receipt: bytes,
     policy: bytes,
     *,
-    revocations: Sequence[bytes] = (),
+    about_keys: Sequence[bytes] = (),
     explain: Explain | None = None,
 ) -> Verification:
     """Check an object against its receipt.
@@ -98,24 +99,27 @@ def verify(
         fingerprint: of the object at hand.
         opening: stored beside the data at capture; without it nobody can compare.
         receipt, policy: the files' bytes; see `Receipt` and `Policy`.
-        revocations: receipts of records of kind `revoke`; what a revoked key signed from the index named there is
-            suspect.
+        about_keys: receipts of the log's records about keys; see `keys_at` for what these do.
         explain: names frames, regions and attributes that changed.
 
-    Never raises for what these hold: a receipt or policy that breaks its format is `invalid`.
+    What is said of keys holds as of the largest checkpoint of their receipts, as far as these tell. Never raises for
+    what the files hold: a receipt or policy that breaks its format is `invalid`.
     """
     try:
-        accepted, record, told = _placed(receipt, policy)
-        revoked = min(filter(None, (_revoked(each, policy, record) for each in revocations)), default=None)
+        rules = Policy.parse(policy)
+        accepted, record, told = _placed(receipt, rules)
+        about = [_spoken(each, rules, accepted.checkpoint.origin) for each in about_keys]
     except RecordError as error:
         return Verification("invalid", f"The receipt or the policy is not valid: {error}.", (f"reason: {error.code}",))
-    lines = _lines(accepted, record, told)
+    size = max((size for size, _, _ in about), default=0)
+    keys = keys_at(size, [each[1:] for each in about], rules.roles, rules.administrators)
+    lines = lines_of(accepted, record, told, keys)
     where = f"record {told.index} of {accepted.checkpoint.origin}"
     if not accepted.satisfied:
         return Verification("undecided", f"Cannot decide: too few witnesses of the policy have seen {where}.", lines)
-    if revoked is not None and told.index >= revoked[0]:
-        lines = (*lines, f"revoked: this signer, from index {revoked[0]}, by record {revoked[1]}")
-        return Verification("undecided", f"Cannot decide: {where} is suspect, its key was revoked.", lines)
+    doubt = _doubted(accepted, record, told.index, keys)
+    if doubt is not None:
+        return Verification("undecided", f"Cannot decide: {doubt[0]}.", (*lines, doubt[1]))
     if record.kind not in ("capture", "derive") or record.data != fingerprint.kind:
         spoken = record.data if record.fp else f"a {record.kind}"
         words = f"Unknown: {where} speaks of {spoken}, and the object is of kind {fingerprint.kind}."
@@ -196,10 +200,10 @@ def _name(label: str) -> str:
     return label.rpartition(".")[0]
 
 
-def _placed(receipt: bytes, policy: bytes) -> tuple[Accepted, Record, Receipt]:
+def _placed(receipt: bytes, rules: Policy) -> tuple[Accepted, Record, Receipt]:
     """The record of a receipt, once all that its place rests on has been checked."""
     told = Receipt.parse(receipt)
-    accepted = Policy.parse(policy).judge(told.note)
+    accepted = rules.judge(told.note)
     told.check(accepted.checkpoint)
     record = verify_record(told.leaf)
     if record.origin != origin_of(accepted.checkpoint.origin):
@@ -212,42 +216,29 @@ def _placed(receipt: bytes, policy: bytes) -> tuple[Accepted, Record, Receipt]:
     return accepted, record, told
 
 
-def _revoked(raw: bytes, policy: bytes, record: Record) -> tuple[int, int] | None:
-    """From which index the record's key is suspect, and the index of the record that says so."""
-    accepted, revoke, told = _placed(raw, policy)
-    if revoke.kind != "revoke" or not accepted.satisfied:
+def _spoken(raw: bytes, rules: Policy, origin: str) -> tuple[int, int, Record]:
+    """Size, index and record of a receipt of a record about keys."""
+    accepted, record, told = _placed(raw, rules)
+    if record.kind not in KINDS or not accepted.satisfied or accepted.checkpoint.origin != origin:
         raise RecordError(
-            "receipts of records of kind revoke, seen by witnesses", f"one of {revoke.kind}", "name others",
-            code="revocation.invalid",
+            f"receipts of records of {origin} about keys, seen by witnesses", f"one of kind {record.kind}",
+            "name others", code="revocation.invalid",
         )  # fmt: skip
-    if (revoke.ext["key"], revoke.origin) != (record.capture_key, record.origin):
-        return None
-    return int(revoke.ext["from"]), told.index
+    return accepted.checkpoint.size, told.index, record
 
 
-def _lines(accepted: Accepted, record: Record, told: Receipt) -> tuple[str, ...]:
-    checkpoint = accepted.checkpoint
-    signer = sha256(bytes.fromhex(record.capture_key)).hexdigest()[:16]
-    times = [time for time in accepted.witnesses.values() if time]
-    seen = [f"{name} ({_time(time)})" if time else name for name, time in sorted(accepted.witnesses.items())]
-    return (
-        f"record: {record.kind} of {record.data}, number {record.counter} of its key",
-        f"signer: key {record.capture_key} (SHA-256 begins {signer})",
-        f"index: {told.index} of {checkpoint.size} in {checkpoint.origin}",
-        f"log: signed by {accepted.log.name}+{accepted.log.key_id.hex()}",
-        f"time: claimed {_time(record.claimed_time)}; "
-        + (
-            f"there by {_time(min(times))}, as its first witness tells"
-            if times
-            else "no witness tells when it was there"
-        ),
-        f"witnesses: {', '.join(seen) if seen else 'none'}",
-        *(f"refers to: {each}" for each in record.refs),
-    )
-
-
-def _time(seconds: int) -> str:
-    try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (ValueError, OverflowError, OSError):
-        return f"{seconds} s"
+def _doubted(accepted: Accepted, record: Record, index: int, keys: Keys) -> tuple[str, str] | None:
+    """Why the keys under a receipt do not bear it: for people, and a line."""
+    size = accepted.checkpoint.size
+    mine = {each.key.hex() for each in accepted.logs if each.kind == ED25519}
+    replaced = {each for each in mine if keys.revoked(each, size - 1)}
+    where = f"record {index} of {accepted.checkpoint.origin}"
+    if mine and replaced == mine:
+        start, by = min(keys.suspect[each] for each in replaced)
+        return f"{where} is suspect, the log's key was revoked", f"revoked: the log's key, from {start}, by record {by}"
+    if keys.revoked(record.capture_key, index):
+        start, by = keys.suspect[record.capture_key]
+        return f"{where} is suspect, its key was revoked", f"revoked: this signer, from index {start}, by record {by}"
+    if record.fp and not keys.counts(record.capture_key, record.kind, index):
+        return f"the policy does not let this key sign {where}", f"signer: no key for records of kind {record.kind}"
+    return None

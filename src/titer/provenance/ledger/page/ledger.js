@@ -80,7 +80,7 @@ async function parsePolicy(raw) {
   const text = latin1(raw);
   const wrong = (line, what) => refuse("policy.invalid", `line ${line} of the policy, ${what}`);
   if (raw.length > 1 << 18 || !/^[\t\n\x20-\x7e\x80-\xff]*$/.test(text)) wrong(0, "with other characters than text");
-  const policy = { logs: [], witnesses: new Map(), groups: new Map(), quorum: null };
+  const policy = { logs: [], witnesses: new Map(), groups: new Map(), quorum: null, roles: new Map(), administrators: new Set() };
   const members = new Set();
   const known = (name) => policy.witnesses.has(name) || policy.groups.has(name);
   const add = async (line, told, others, kinds) => {
@@ -91,6 +91,16 @@ async function parsePolicy(raw) {
   };
   for (const [at, line] of text.split("\n").entries()) {
     const words = line.split(/[ \t]+/).filter(Boolean);
+    if (words[0] === "#titer") {
+      const [, task, key] = words;
+      const known = ["capture", "derive", "administrator"].includes(task);
+      if (words.length !== 3 || !known || !/^[0-9a-f]{64}$/.test(key)) wrong(at + 1, "without a task and a key of 64 digits");
+      const tasks = policy.administrators.has(key) ? ["administrator"] : policy.roles.get(key) ?? [];
+      if (tasks.includes(task) || (tasks.length && [task, ...tasks].includes("administrator"))) wrong(at + 1, "with a key that has its task");
+      if (task === "administrator") policy.administrators.add(key);
+      else policy.roles.set(key, [...tasks, task]);
+      continue;
+    }
     if (!words.length || words[0].startsWith("#")) continue;
     const [what, name, second, ...rest] = words;
     if (["witness", "group"].includes(what) && (name === undefined || name === "none" || known(name))) wrong(at + 1, "without a new name");
@@ -129,14 +139,14 @@ async function judge(policy, raw) {
     found.set(key, time > (found.get(key) ?? 0n) ? time : found.get(key) ?? 0n);
   }
   const checkpoint = parseCheckpoint(note.text);
-  const log = policy.logs.find((each) => found.has(each) && each.name === checkpoint.origin);
-  if (!log) refuse("policy.log", `a checkpoint of ${checkpoint.origin} that no log of the policy signed`);
+  const logs = policy.logs.filter((each) => found.has(each) && each.name === checkpoint.origin);
+  if (!logs.length) refuse("policy.log", `a checkpoint of ${checkpoint.origin} that no log of the policy signed`);
   const seen = new Map([...policy.witnesses].filter(([, key]) => found.has(key)).map(([name, key]) => [name, found.get(key)]));
   const counts = (name) => {
     const group = policy.groups.get(name);
     return group ? group.members.filter(counts).length >= group.needed : seen.has(name);
   };
-  return { checkpoint, log, seen, satisfied: policy.quorum === "none" || counts(policy.quorum) };
+  return { checkpoint, logs, seen, satisfied: policy.quorum === "none" || counts(policy.quorum) };
 }
 
 function parseReceipt(raw) {

@@ -3,9 +3,9 @@
 
 const nameOf = (label) => label.slice(0, label.lastIndexOf("."));
 
-async function placed(receipt, policy) {
+async function placed(receipt, rules) {
   const told = parseReceipt(receipt);
-  const accepted = await judge(await parsePolicy(policy), told.note);
+  const accepted = await judge(rules, told.note);
   await checkInclusion(told, accepted.checkpoint);
   const record = await parseLeaf(told.leaf);
   if (record.origin !== hex(await sha256(utf8(accepted.checkpoint.origin)))) {
@@ -14,12 +14,29 @@ async function placed(receipt, policy) {
   return { accepted, record, told };
 }
 
-// From which index the record's key is suspect, and the index of the record that says so.
-async function revoked(raw, policy, record) {
-  const { accepted, record: revoke, told } = await placed(raw, policy);
-  if (revoke.kind !== "revoke" || !accepted.satisfied) refuse("revocation.invalid", "a revocation that is none, or that too few witnesses saw");
-  if (revoke.ext.key !== record.capture_key || revoke.origin !== record.origin) return [];
-  return [[BigInt(revoke.ext.from), told.index]];
+// Size, index and record of a receipt of a record about keys.
+async function spoken(raw, rules, origin) {
+  const { accepted, record, told } = await placed(raw, rules);
+  const fits = ["key", "revoke", "retire"].includes(record.kind) && accepted.satisfied && accepted.checkpoint.origin === origin;
+  if (!fits) refuse("revocation.invalid", "a receipt of no record about keys, of another log, or that too few witnesses saw");
+  return { size: accepted.checkpoint.size, index: told.index, record };
+}
+
+// Why the keys under a receipt do not bear it: for people, and a line.
+function doubted({ accepted, record, told }, keys, where) {
+  const mine = accepted.logs.filter((each) => each.kind === ED25519).map((each) => hex(each.key));
+  if (mine.length && mine.every((each) => isRevoked(keys, each, accepted.checkpoint.size - 1n))) {
+    const least = mine.map((each) => keys.suspect.get(each)).sort(([a, b], [c, d]) => (a < c || (a === c && b < d) ? -1 : 1))[0];
+    return [`${where} is suspect, the log's key was revoked`, `revoked: the log's key, from ${least[0]}, by record ${least[1]}`];
+  }
+  if (isRevoked(keys, record.capture_key, told.index)) {
+    const [start, by] = keys.suspect.get(record.capture_key);
+    return [`${where} is suspect, its key was revoked`, `revoked: this signer, from index ${start}, by record ${by}`];
+  }
+  if (Object.keys(record.fp).length && !keyCounts(keys, record.capture_key, record.kind, told.index)) {
+    return [`the policy does not let this key sign ${where}`, `signer: no key for records of kind ${record.kind}`];
+  }
+  return null;
 }
 
 async function compare(now, opening, record) {
@@ -52,8 +69,8 @@ function timeOf(seconds) {
   return value < 253402300800 ? new Date(value * 1000).toISOString().replace(".000Z", "Z") : `${seconds} s`;
 }
 
-async function linesOf({ accepted, record, told }) {
-  const { checkpoint, log, seen } = accepted;
+async function linesOf({ accepted, record, told }, keys) {
+  const { checkpoint, logs, seen } = accepted;
   const signer = hex(await sha256(fromHex(record.capture_key))).slice(0, 16);
   const times = [...seen.values()].filter(Boolean);
   const first = times.reduce((least, time) => (time < least ? time : least), times[0]);
@@ -63,37 +80,40 @@ async function linesOf({ accepted, record, told }) {
     `record: ${record.kind} of ${record.class}, number ${record.counter} of its key`,
     `signer: key ${record.capture_key} (SHA-256 begins ${signer})`,
     `index: ${told.index} of ${checkpoint.size} in ${checkpoint.origin}`,
-    `log: signed by ${log.name}+${log.id}`,
+    `log: signed by ${logs.map((each) => `${each.name}+${each.id}`).join(", ")}`,
     `time: claimed ${timeOf(record.claimed_time)}; ${there}`,
     `witnesses: ${names.length ? names.join(", ") : "none"}`,
+    keys.size ? `keys: as of size ${keys.size}` : "keys: as the policy names them",
+    ...keys.void.map((each) => `without effect: record ${each}, which nobody signed who may`),
     ...record.refs.map((each) => `refers to: ${each}`),
   ];
 }
 
-// Arguments: the bytes of each file; `opening` null where there is none; `revocations` a list.
-async function titerVerify(object, receipt, policy, opening, revocations) {
+// Arguments: the bytes of each file; `opening` null where there is none; `aboutKeys` a list.
+async function titerVerify(object, receipt, policy, opening, aboutKeys) {
   const answer = (outcome, sentence, lines = [], layers = new Map()) => ({ outcome, sentence, lines, layers: Object.fromEntries(layers) });
   const undecided = (error, lines) => answer("undecided", `Cannot decide: ${error.message}.`, lines);
   const ours = (error) => (error instanceof Refusal ? error : refuse("page.bug", `this page failed: ${error}`));
   let place;
-  const since = [];
+  let keys;
   try {
-    place = await placed(receipt, policy);
-    for (const each of revocations) since.push(...(await revoked(each, policy, place.record)));
+    const rules = await parsePolicy(policy);
+    place = await placed(receipt, rules);
+    const told = [];
+    for (const each of aboutKeys) told.push(await spoken(each, rules, place.accepted.checkpoint.origin));
+    const size = told.reduce((most, each) => (each.size > most ? each.size : most), 0n);
+    keys = await keysAt(size, told.map(({ index, record }) => [index, record]), rules);
   } catch (error) {
     const { code, message: words } = ours(error);
     if (code.startsWith("unsupported.")) return undecided(error, [`reason: ${code}`]);
     return answer("invalid", `The receipt or the policy is not valid: ${words}.`, [`reason: ${code}`]);
   }
   const { accepted, record, told } = place;
-  let lines = await linesOf(place);
+  let lines = await linesOf(place, keys);
   const where = `record ${told.index} of ${accepted.checkpoint.origin}`;
   if (!accepted.satisfied) return answer("undecided", `Cannot decide: too few witnesses of the policy have seen ${where}.`, lines);
-  const [least] = since.sort(([a, b], [c, d]) => (a < c || (a === c && b < d) ? -1 : 1));
-  if (least && told.index >= least[0]) {
-    lines = [...lines, `revoked: this signer, from index ${least[0]}, by record ${least[1]}`];
-    return answer("undecided", `Cannot decide: ${where} is suspect, its key was revoked.`, lines);
-  }
+  const doubt = doubted(place, keys, where);
+  if (doubt) return answer("undecided", `Cannot decide: ${doubt[0]}.`, [...lines, doubt[1]]);
   if (!["capture", "derive"].includes(record.kind)) {
     return answer("unknown", `Unknown: ${where} speaks of a ${record.kind}.`, lines);
   }
