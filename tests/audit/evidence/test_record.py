@@ -154,21 +154,21 @@ def test_the_index_of_requirements_knows_of_the_record(site: Path) -> None:
     assert item["state"] == "partial"
 
 
-def test_a_plan_in_another_log_of_the_same_policy_does_not_do(site: Path, copied: Path, tmp_path: Path) -> None:
+def test_a_plan_in_another_log_of_the_same_policy_does_not_do(site: Path, tmp_path: Path) -> None:
     """Whoever names a plan that no log of the report holds can have it entered into another one at any later time."""
     made = titer("ledger", "init", tmp_path / "led", "--origin", "other.example/2026", "--mark", tmp_path / "mark.json")
     assert made.exit_code == 0, made.output
     ours, theirs = ((site / "policy.txt").read_text(), titer("ledger", "policy", tmp_path / "led").output)
     both = "\n".join([*(line for line in theirs.splitlines() if line.startswith("log ")), ours])
     (tmp_path / "policy.txt").write_text(both)
-    digest = json.loads((copied / "report.json").read_text())["identity"]["plan"]["digest"]
-    for name in ("plan.opening.json", "plan.tlog-proof", "report.opening.json", "report.tlog-proof"):
-        (copied / name).unlink()
-    with Keeper(tmp_path / "led", site / "signer.pem")._chain() as chain:
-        Keeper(tmp_path / "led", site / "signer.pem")._record(chain, copied, "plan", "capture", plan_text(digest))
-    assert Keeper(site / "led", site / "signer.pem").report(copied).is_file()
+    where = ["--ledger", tmp_path / "led", "--key", site / "signer.pem", "--scheduler", "inline"]
+    run = titer("audit", site / "plan.yaml", "--out", tmp_path / "run", *where)
+    assert run.exit_code == 0, run.output
+    for name in ("report.opening.json", "report.tlog-proof"):
+        (tmp_path / "run" / name).unlink()
+    assert Keeper(site / "led", site / "signer.pem").report(tmp_path / "run").is_file()
     told = titer(
-        "verify", copied / "report.json", "--key", site / "signer.pem.pub", "--policy", tmp_path / "policy.txt",
+        "verify", tmp_path / "run/report.json", "--key", site / "signer.pem.pub", "--policy", tmp_path / "policy.txt",
         "--explain",
     )  # fmt: skip
     assert told.exit_code == 1, told.output
@@ -193,16 +193,15 @@ def test_the_same_plan_goes_on_and_another_is_refused(site: Path) -> None:
 
 
 def test_what_was_stopped_before_its_receipt_is_not_recorded_twice(
-    site: Path, copied: Path, monkeypatch: pytest.MonkeyPatch
+    site: Path, copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two records of one plan would look like two reports of which one is kept back."""
     from titer.audit.evidence import record
     from titer.provenance.ledger.settings import state
 
-    for name in ("plan.opening.json", "plan.tlog-proof", "report.opening.json", "report.tlog-proof"):
+    for name in ("report.opening.json", "report.tlog-proof"):
         (copied / name).unlink()
     keeper, write = Keeper(site / "led", site / "signer.pem"), record.write_whole
-    digest = json.loads((copied / "report.json").read_text())["identity"]["plan"]["digest"]
 
     def stopped(path: Path, data: bytes) -> Path:
         if path.name.endswith(".tlog-proof"):
@@ -211,7 +210,7 @@ def test_what_was_stopped_before_its_receipt_is_not_recorded_twice(
 
     def planned() -> None:
         with keeper._chain() as chain:
-            keeper._record(chain, copied, "plan", "capture", plan_text(digest))
+            keeper._record(chain, tmp_path, "plan", "capture", plan_text("1" * 64))
 
     before = int(state(site / "led")["entries"])
     for step in (planned, lambda: keeper.report(copied)):

@@ -289,7 +289,6 @@ def test_folders_that_hold_no_set(tmp_path: Path, files: dict[str, bytes | None]
 
 def test_a_picture_that_would_fill_the_memory(tmp_path: Path) -> None:
     import struct
-    import struct
     import zlib
 
     def chunk(name: bytes, data: bytes) -> bytes:
