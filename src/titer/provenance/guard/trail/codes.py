@@ -21,7 +21,7 @@ _FAMILIES = {
     "identity": "accession device instance patient record recording series start study subject time",
     "index": "damaged unavailable",
     "journal": "unavailable",
-    "key": "in_use invalid missing revoked unknown",
+    "key": "early in_use invalid missing revoked unknown",
     "leaf": "too_large",
     "lease": "lost",
     "ledger": "bug closed damaged forked rolled_back",
