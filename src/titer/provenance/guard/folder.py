@@ -42,6 +42,7 @@ KEYS = ("capture", "guard", "override")
 """Whose keys a folder holds: those of capture point, guard, and releases, which have a chain of their own."""
 
 _FILE, _FORMAT = "site.json", 1
+_SHARED = ("postgresql://", "postgresql+psycopg://")
 _SAFE = "bring it back from its safe"
 
 
@@ -53,6 +54,8 @@ def create(folder: Path, *, index: str | None = None) -> Folder:
     """
     if (folder / _FILE).exists():
         raise _refused("a folder without a site's", "one that is there", "choose another", "site.exists")
+    if index is not None and not index.startswith(_SHARED):
+        raise _refused("the address of a PostgreSQL database", "another", "leave it out for SQLite", "site.settings")
     with failing("a folder for the site"):
         (folder / "keys").mkdir(parents=True, exist_ok=True)
         for each in (folder, folder / "keys"):
@@ -74,6 +77,9 @@ class Folder:
             told = json.loads((path / _FILE).read_bytes())
             self._index = told["index"]
             if told["format"] != _FORMAT or not isinstance(self._index, str | None):
+                raise ValueError
+            # A folder may come from anybody: its address must not lead into another program's database file.
+            if self._index is not None and not self._index.startswith(_SHARED):
                 raise ValueError
         except FileNotFoundError as error:
             raise _refused("a site's folder", "none", "make one with `titer guard init`", "site.missing") from error
