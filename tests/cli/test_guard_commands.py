@@ -189,6 +189,43 @@ def test_a_folder_and_a_gateway_from_the_command_line(place: Path) -> None:
         assert refused.returncode == 2
 
 
+def test_two_points_capture_at_once_and_others_check_what_was_captured(place: Path) -> None:
+    """An object with a subject, its receipt and opening, and a verifier who has nothing else."""
+    assert re.fullmatch(r"[0-9a-f]{64}\n", titer("guard", "point", place / "site", "gateway").stdout)
+    keys = titer("guard", "keys", place / "site").stdout
+    assert re.findall(r"^(\w+): [0-9a-f]{64}$", keys, re.MULTILINE) == ["capture", "guard", "override", "gateway"]
+    note, where = place / "report.txt", (place / "ledger", place / "site")
+    note.write_text("Seen at rounds.")
+    with (
+        serving("capture", "dicom", "ledger", "site", "--port", "0", folder=place),
+        serving("capture", "http", "ledger", "site", "--open", "--port", "0", "--point", "gateway", folder=place) as at,
+        httpx.Client(base_url=at["http"], trust_env=False) as client,
+    ):
+        headers = {"Content-Type": "text/plain", "Titer-Subject": "4711"}
+        record = client.post("/text", content=note.read_bytes(), headers=headers).json()["record"]
+    policy = place / "policy.txt"
+    policy.write_text(titer("ledger", "policy", place / "ledger").stdout)
+
+    def checked(file: Path, *more: object) -> int:
+        proof = ("--receipt", f"{place / 'told'}.receipt", "--opening", f"{place / 'told'}.opening")
+        return titer("verify", file, "--kind", "text", *proof, "--policy", policy, *more).returncode
+
+    told = titer("capture", "receipt", *where, record, place / "told")
+    assert told.stdout == f"Receipt: {place / 'told'}.receipt\nOpening: {place / 'told'}.opening\n"
+    other = place / "other.txt"
+    other.write_text("Seen at rounds?")
+    assert (checked(note), checked(other), checked(note, "--subject", "4711")) == (0, 1, 3)
+    titer("capture", "receipt", *where, record, place / "told", "--with-subject")
+    assert [checked(note, *more) for more in ((), ("--subject", "4711"), ("--subject", "4712"))] == [0, 0, 1]
+    for wrong in ("guard", "override", "nobody"):
+        assert titer("capture", "http", *where, "--open", "--point", wrong).returncode == 2
+
+
+def test_an_option_without_a_value_is_refused(place: Path) -> None:
+    refused = titer("capture", "cases", place / "ledger", place / "site", "breast_biopsies", "--option", "size")
+    assert (refused.returncode, "NAME=VALUE, got size" in refused.stderr) == (2, True)
+
+
 def test_settings_are_checked_before_anything_starts(place: Path, tmp_path: Path) -> None:
     config, good = tmp_path / "guard.yaml", settings(place)
     config.write_text(good)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from titer.cli.receipt import receipt
+
 if TYPE_CHECKING:
     from titer.provenance.guard.capture import Capture, Captured
 
@@ -22,9 +24,13 @@ def capture() -> None:
     """Record data where it is born (see docs/guard.md)."""
 
 
+capture.add_command(receipt)
+
+
 def _places(command: Callable[..., Any]) -> Callable[..., Any]:
     """The arguments that all have."""
-    command = click.argument("site", type=_FOLDER)(command)
+    named = click.option("--point", default="capture", show_default=True, help="Key of the site that signs.")
+    command = click.argument("site", type=_FOLDER)(named(command))
     return click.argument("ledger", type=_FOLDER)(command)
 
 
@@ -56,6 +62,7 @@ def dicom(
     ledger: Path,
     site: Path,
     *,
+    point: str,
     host: str,
     port: int,
     certificate: Path | None,
@@ -72,9 +79,9 @@ def dicom(
 
     tls = dicom_tls(host, tls_of(certificate, private_key, authorities), open_door=open_door)
     with (
-        _point(ledger, site) as point,
+        _point(ledger, site, point) as capturer,
         Receiver(
-            capturing(point, _said),
+            capturing(capturer, _said),
             title=title,
             host=host,
             port=port,
@@ -98,6 +105,7 @@ def http(
     ledger: Path,
     site: Path,
     *,
+    point: str,
     host: str,
     port: int,
     certificate: Path | None,
@@ -123,8 +131,8 @@ def http(
     require_safe(host, known, tls, open_door=open_door)
     door = Door(known, Limits(object_bytes=object_bytes, rate=rate, burst=burst))
     with (
-        _point(ledger, site) as point,
-        Server(application(recording(point, _said), door), host=host, port=port, tls=tls) as server,
+        _point(ledger, site, point) as capturer,
+        Server(application(recording(capturer, _said), door), host=host, port=port, tls=tls) as server,
     ):
         wait([server.address])
     return 0
@@ -143,6 +151,7 @@ def watch(
     site: Path,
     folder: Path,
     *,
+    point: str,
     kind: str | None,
     settle: float,
     renamed: bool,
@@ -157,10 +166,10 @@ def watch(
 
     stop = threading.Event()
     limits = Limits(object_bytes=object_bytes)
-    with _point(ledger, site) as point:
+    with _point(ledger, site, point) as capturer:
         watched = Watch(
             folder,
-            point,
+            capturer,
             site / "watched.sqlite",
             kind=kind,
             settle=settle,
@@ -186,7 +195,7 @@ def watch(
 @click.argument("where")
 @click.option("--data", "root", type=click.Path(path_type=Path), help="Folder of data sets (default: TITER_DATA).")
 @click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="As under data.options of the plan.")
-def cases(ledger: Path, site: Path, where: str, *, root: Path | None, options: tuple[str, ...]) -> int:
+def cases(ledger: Path, site: Path, where: str, *, point: str, root: Path | None, options: tuple[str, ...]) -> int:
     """Capture each case of the data set WHERE (a name or a path) as an audit reads it; see `data.receipts` of plans."""
     import yaml
 
@@ -194,23 +203,28 @@ def cases(ledger: Path, site: Path, where: str, *, root: Path | None, options: t
     from titer.cases.find import data_root, find_dataset
 
     split = [each.partition("=") for each in options]
+    for name, equals, _ in split:
+        if not equals:
+            raise click.BadParameter(f"expected NAME=VALUE, got {name}", param_hint="--option")
     dataset = find_dataset(where, root=data_root(root), **{name: yaml.safe_load(value) for name, _, value in split})
-    with _point(ledger, site) as point:
-        new = capture_cases(dataset, point)
+    with _point(ledger, site, point) as capturer:
+        new = capture_cases(dataset, capturer)
     click.echo(f"{len(dataset.cases)} cases, {new} of them new in the ledger.")
     return 0
 
 
 @contextmanager
-def _point(ledger: Path, site: Path) -> Iterator[Capture]:
-    """The capture point of a site."""
+def _point(ledger: Path, site: Path, name: str) -> Iterator[Capture]:
+    """A capture point of a site."""
     from titer.provenance.guard.capture import Capture
     from titer.provenance.guard.chain import Chain
     from titer.provenance.guard.folder import Folder
     from titer.provenance.ledger.settings import opened
 
+    if name in ("guard", "override"):
+        raise click.BadParameter(f"the key {name} signs decisions; see `titer guard point`", param_hint="--point")
     folder = Folder(site)
-    with folder.key("capture") as key, opened(ledger) as log, closing(folder.index()) as index:
+    with folder.key(name) as key, opened(ledger) as log, closing(folder.index()) as index:
         log.start()
         yield Capture(Chain(log, key), index)
 

@@ -38,12 +38,38 @@ def demo(folder: Path | None) -> int:
 @click.option("--index", help="postgresql+psycopg://... for an index that hosts share (default: SQLite in SITE).")
 def init(site: Path, index: str | None) -> int:
     """Make a site's private folder: its secret, and the keys of capture point, guard and releases."""
-    from titer.provenance.guard.folder import KEYS, create
+    from titer.provenance.guard.folder import create
 
     made = create(site, index=index)
     click.echo(f"Site: {site}\nPublic keys:")
-    for name in KEYS:
+    for name in made.names():
         click.echo(f"  {name}: {made.public(name)}")
+    return 0
+
+
+@guard.command()
+@click.argument("site", type=_SITE)
+@click.argument("name")
+def point(site: Path, name: str) -> int:
+    """Make a key for a further capture point, and print its public half; see --point of `titer capture`.
+
+    One process at a time signs with a key, so each path that captures at the same time needs one.
+    """
+    from titer.provenance.guard.folder import Folder
+
+    click.echo(Folder(site).add_point(name))
+    return 0
+
+
+@guard.command()
+@click.argument("site", type=_SITE)
+def keys(site: Path) -> int:
+    """Print the public keys of a site, for policies."""
+    from titer.provenance.guard.folder import Folder
+
+    folder = Folder(site)
+    for name in folder.names():
+        click.echo(f"{name}: {folder.public(name)}")
     return 0
 
 

@@ -27,6 +27,7 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--times", type=_FILE, help="Time tokens around the record, as `titer ledger times` wrote them.")
 @click.option("--authority", "authorities", type=_FILE, multiple=True, help="Root certificates (PEM) for --times.")
 @click.option("--kind", help="Kind of data, where the first bytes do not tell it, such as text.")
+@click.option("--subject", help="Whom the object is about, where that was told at capture and the opening holds it.")
 @click.option("--key", type=_FILE, envvar="TITER_KEY", help="For a report of Titer: the public key of its signer.")
 @click.option("--explain", is_flag=True, help="Say what it rests on: layers, signer, index, times, witnesses.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -41,6 +42,7 @@ def verify(
     times: Path | None,
     authorities: tuple[Path, ...],
     kind: str | None,
+    subject: str | None,
     key: Path | None,
     explain: bool,
     as_json: bool,
@@ -53,7 +55,8 @@ def verify(
     The exit code is 0 verified, 1 altered, 2 unknown, 3 cannot decide, 4 receipt or policy invalid.
     """
     if receipt is not None and policy is not None:
-        found = _found(file, receipt, policy, opening, [each.read_bytes() for each in about_keys], log, kind)
+        about_keys_ = [each.read_bytes() for each in about_keys]
+        found = _found(file, receipt, policy, opening, about_keys_, log, kind, subject)
         if times is not None and found.outcome != "invalid":
             found = _timed(found, times, receipt, policy, authorities)
     elif not _is_report(file):
@@ -80,9 +83,11 @@ def _found(
     about_keys: list[bytes],
     log: str | None,
     kind: str | None,
+    subject: str | None,
 ) -> Verification:
     from titer.errors import FingerprintError, LedgerError, RecordError
     from titer.provenance.fingerprint import explain_difference, fingerprint_of
+    from titer.provenance.guard.subject import LABEL, about, without_subject
     from titer.provenance.ledger.record import Opening
     from titer.provenance.ledger.verify import Verification
     from titer.provenance.ledger.verify import verify as check
@@ -103,8 +108,17 @@ def _found(
         lines = (f"log: read to size {told.checkpoint.size}, with {len(told.receipts)} records about keys",)
     try:
         opened = None if opening is None else Opening.from_json(opening.read_bytes())
+        made = fingerprint_of(file, kind)
+        if opened is not None:
+            if subject is None:
+                # Nobody said whom the object is about, so nothing can be said of that layer.
+                opened = without_subject(opened)
+            elif LABEL not in opened.digests:
+                words = "Cannot decide: the opening does not hold whom the object is about."
+                return Verification("undecided", words, ("reason: opening.subject",))
+            made = about(made, subject)
         found = check(
-            fingerprint_of(file, kind),
+            made,
             opened,
             receipt.read_bytes(),
             policy.read_bytes(),
@@ -147,6 +161,7 @@ def _is_report(file: Path) -> bool:
 
 
 def _report(file: Path, key: Path, policy: Path | None) -> Verification:
+    from titer.audit.evidence.bundle import RECEIPT, REPORT
     from titer.audit.evidence.verify import verify_report
     from titer.errors import ReportError
     from titer.provenance.ledger.verify import Verification
@@ -170,8 +185,7 @@ def _report(file: Path, key: Path, policy: Path | None) -> Verification:
         return Verification("verified", "Verified: the report is as it was signed by this key.", lines)
     if found.open:
         return Verification("undecided", f"Cannot decide: {' '.join(found.open)}", lines)
-    when = " ".join(
-        f"{line[0].upper()}{line[1:]}." for item in found.items[-2:] for line in item.lines if "time: " in line[:6]
-    )
     told = "Verified: the report is as it was signed by this key, and stands in the ledger, its plan before it."
-    return Verification("verified", f"{told} {when}", lines)
+    record = (line for item in found.items if item.name == f"{REPORT}{RECEIPT}" for line in item.lines)
+    when = [f"T{line[1:]}." for line in record if line.startswith("time: ")]
+    return Verification("verified", " ".join([told, *when]), lines)

@@ -86,7 +86,9 @@ def test_the_report_is_unchanged_and_its_plan_was_there_before_it(site: Path) ->
 def test_the_document_carries_its_proof(site: Path, copied: Path) -> None:
     pytest.importorskip("typst", reason="needs the extra titer[pdf]")
     assert titer("report", "pdf", copied).exit_code == 0
-    assert verify(site, copied / "report.pdf").exit_code == 0
+    told = verify(site, copied / "report.pdf")
+    assert told.exit_code == 0
+    assert told == verify(site, copied / "report.json"), "the document says what the folder says, and since when"
 
 
 def test_the_variables_name_key_and_policy(site: Path) -> None:

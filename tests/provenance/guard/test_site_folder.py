@@ -85,6 +85,24 @@ def test_a_key_signs_for_one_at_a_time(tmp_path: Path) -> None:
         pass
 
 
+def test_a_site_has_further_capture_points_each_with_a_key_of_its_own(tmp_path: Path) -> None:
+    folder = create(tmp_path / "site")
+    public = folder.add_point("gateway-2")
+    assert folder.names() == (*KEYS, "gateway-2")
+    assert public == folder.public("gateway-2") not in {folder.public(name) for name in KEYS}
+    assert (folder.path / "keys" / "gateway-2.pem").stat().st_mode & 0o077 == 0
+    with folder.key("capture"), folder.key("gateway-2"):
+        pass
+    with pytest.raises(GuardError) as told, folder.key("../site/keys/nobody"):
+        pass
+    assert told.value.code == "key.missing"
+    assert not list(folder.path.rglob("nobody*"))
+    for name, wanted in (("gateway-2", "key.exists"), ("guard", "key.exists"), ("../x", "key.name"), ("", "key.name")):
+        with pytest.raises(GuardError) as told:
+            folder.add_point(name)
+        assert told.value.code == wanted
+
+
 def test_a_decision_is_explained_with_and_without_the_journal(hospital: Hospital, tmp_path: Path) -> None:
     folder = create(tmp_path / "site")
     journal = folder.journal()

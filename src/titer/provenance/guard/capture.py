@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from titer.errors import GuardError
-from titer.provenance.fingerprint import Digest, Fingerprint, Limits, digest, fingerprint_of
+from titer.provenance.fingerprint import Fingerprint, Limits, fingerprint_of
 from titer.provenance.guard.chain import Chain
 from titer.provenance.guard.index import Index
+from titer.provenance.guard.subject import digests_of
 from titer.provenance.guard.trail.event import event_of
 from titer.provenance.guard.trail.listeners import Listener, Listeners
 from titer.provenance.ledger.ledger import Appended
 from titer.provenance.ledger.record import Opening
-
-SUBJECT = "id.subject"
-"""Name of the digest of whom data is about, where the data itself does not say."""
 
 
 @dataclass(frozen=True)
@@ -119,10 +117,3 @@ class Capture:
         )
         self.listeners(lambda: event_of(leaf, done.leaf_hash, done.index, "recorded"))
         return Captured(leaf, done, made, opening)
-
-
-def digests_of(made: Fingerprint, subject: str | None) -> tuple[Digest, ...]:
-    """The digests to commit to or to look for, with that of the subject."""
-    if subject is None:
-        return made.digests
-    return (*made.digests, Digest(SUBJECT, 1, digest(SUBJECT, 1, [subject.encode()])))

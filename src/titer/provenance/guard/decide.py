@@ -14,11 +14,11 @@ from typing import Any
 
 from titer.errors import FingerprintError, ProvenanceError, RecordError
 from titer.provenance.fingerprint import Fingerprint, Limits, explain_difference, fingerprint_of
-from titer.provenance.guard.capture import digests_of
 from titer.provenance.guard.index import Index, Known
 from titer.provenance.guard.policy import SOUND, Policy
 from titer.provenance.guard.quiet import quiet
 from titer.provenance.guard.stages import stage
+from titer.provenance.guard.subject import about
 from titer.provenance.guard.view import Doubt, Head, View, head_of
 from titer.provenance.ledger.keyring import Keyring
 from titer.provenance.ledger.merkle import leaf_hash
@@ -157,7 +157,7 @@ class Decider:
         return found
 
     def _find(self, made: Fingerprint, subject: str | None, head: Head, expected: bytes | None) -> Decision:
-        now = replace(made, digests=tuple(sorted(digests_of(made, subject), key=lambda each: each.name)))
+        now = about(made, subject)
         matches = sorted(
             (self._match(known, now) for known in self._candidates(now, expected)), key=lambda match: match.rank
         )

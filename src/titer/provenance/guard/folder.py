@@ -3,7 +3,7 @@
 FOLDER/site.json         where the index is
 FOLDER/secret            the site's secret, under which tags are made
 FOLDER/index.sqlite      the private index, unless a PostgreSQL database is named
-FOLDER/keys/             capture.pem, guard.pem, override.pem: Ed25519 keys that sign records
+FOLDER/keys/             capture.pem, guard.pem, override.pem, and more capture points: Ed25519 keys that sign records
 FOLDER/quarantine/       what is withheld
 FOLDER/decisions.sqlite  the reasons behind the digests in decisions
 FOLDER/watched.sqlite    which files of watched folders were captured
@@ -16,6 +16,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -41,6 +42,7 @@ from titer.provenance.ledger.publish import failing, put
 KEYS = ("capture", "guard", "override")
 """Whose keys a folder holds: those of capture point, guard, and releases, which have a chain of their own."""
 
+_POINT = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _FILE, _FORMAT = "site.json", 1
 _SHARED = ("postgresql://", "postgresql+psycopg://")
 _SAFE = "bring it back from its safe"
@@ -53,7 +55,7 @@ def create(folder: Path, *, index: str | None = None) -> Folder:
         index: the address of a PostgreSQL database that several hosts share; None for SQLite in the folder.
     """
     if (folder / _FILE).exists():
-        raise _refused("a folder without a site's", "one that is there", "choose another", "site.exists")
+        raise _refused("a folder without a site", f"{folder}, which holds one", "choose another", "site.exists")
     if index is not None and not index.startswith(_SHARED):
         raise _refused("the address of a PostgreSQL database", "another", "leave it out for SQLite", "site.settings")
     with failing("a folder for the site"):
@@ -62,8 +64,7 @@ def create(folder: Path, *, index: str | None = None) -> Folder:
             each.chmod(0o700)
     put(folder / "secret", secrets.token_hex(32).encode(), 0o600)
     for name in KEYS:
-        key = Ed25519PrivateKey.generate()
-        put(folder / f"keys/{name}.pem", key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
+        _make_key(folder, name)
     put(folder / _FILE, json.dumps({"format": _FORMAT, "index": index}).encode(), 0o600)
     return Folder(folder)
 
@@ -82,7 +83,9 @@ class Folder:
             if self._index is not None and not self._index.startswith(_SHARED):
                 raise ValueError
         except FileNotFoundError as error:
-            raise _refused("a site's folder", "none", "make one with `titer guard init`", "site.missing") from error
+            raise _refused(
+                "a site's folder", f"{path} without {_FILE}", "make one with `titer guard init`", "site.missing"
+            ) from error
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise _refused("settings of a site", type(error).__name__, f"mend {_FILE}", "site.settings") from error
 
@@ -102,6 +105,26 @@ class Folder:
         """The reasons behind decisions."""
         return Journal(self.path / "decisions.sqlite")
 
+    def names(self) -> tuple[str, ...]:
+        """The names of all keys: the three that every site has first, then those of further capture points."""
+        there = sorted(path.stem for path in (self.path / "keys").glob("*.pem"))
+        return (*KEYS, *(name for name in there if name not in KEYS))
+
+    def add_point(self, name: str) -> str:
+        """Make the key of a further capture point, which captures beside the others; returns its public half.
+
+        Arguments
+            name: small letters, digits and hyphens.
+        """
+        if not _POINT.fullmatch(name):
+            raise _refused(
+                "a name of at most 32 small letters, digits and hyphens", repr(name)[:40], "choose another", "key.name"
+            )
+        if name in self.names():
+            raise _refused("a name that no key here has", name, "choose another", "key.exists")
+        _make_key(self.path, name)
+        return self.public(name)
+
     def public(self, name: str) -> str:
         """The public half of a key, in hexadecimal."""
         return self._load(name).public_key().public_bytes(Encoding.Raw, PublicFormat.Raw).hex()
@@ -113,6 +136,9 @@ class Folder:
         Arguments
             patience: seconds to wait for another process to be done.
         """
+        if name not in self.names():
+            known = ", ".join(each for each in self.names() if each not in ("guard", "override"))
+            raise _refused(f"a capture point of this site ({known})", name, "see `titer guard point`", "key.missing")
         until = time.monotonic() + patience
         with failing(f"the lock of the key {name}"):
             handle = os.open(self.path / f"keys/{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -126,7 +152,7 @@ class Folder:
                         raise _refused(
                             f"the key {name} for this process alone",
                             "another process that uses it",
-                            "end that one first, or give this one a site's folder of its own",
+                            "end that one first, or capture under a key of its own (titer guard point, --point)",
                             "key.in_use",
                         ) from error
                     time.sleep(0.05)
@@ -158,6 +184,11 @@ class Folder:
                 "key.open",
             )
         return raw
+
+
+def _make_key(folder: Path, name: str) -> None:
+    key = Ed25519PrivateKey.generate()
+    put(folder / f"keys/{name}.pem", key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
 
 
 def _refused(expected: str, got: str, remedy: str, code: str) -> GuardError:

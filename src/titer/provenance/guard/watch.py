@@ -15,7 +15,7 @@ from typing import Any
 
 from titer.errors import FingerprintError, GuardError, ProvenanceError
 from titer.provenance.fingerprint import Fingerprint, fingerprint_of
-from titer.provenance.guard.capture import Capture, Captured, digests_of
+from titer.provenance.guard.capture import Capture, Captured
 from titer.provenance.guard.decide import PLACES
 from titer.provenance.guard.finished import Stamp, Unfinished, read_finished, stamp_of
 from titer.provenance.guard.limits import Limits
@@ -177,7 +177,7 @@ class Watch:
 
     def _recorded(self, made: Fingerprint, since: int) -> bytes | None:
         """The record of exactly this content under our own key, not older, that no other file has."""
-        mine = {each.label: each.value for each in digests_of(made, None)}
+        mine = {each.label: each.value for each in made.digests}
         places = [each for each in made.digests if each.name in PLACES]
         for known in (known for each in places for known in self._point.index.find(each.label, each.value)):
             record = parse(known.leaf)
