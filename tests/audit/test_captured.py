@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from titer.audit.captured import capture_cases, case_row, vouched
+from titer.audit.captured import capture_cases, case_row, receipts_of, vouched
 from titer.audit.jobs import prepare
 from titer.audit.plan import ReceiptsSpec
 from titer.audit.plan_file import check_plan
