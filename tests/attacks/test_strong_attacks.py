@@ -153,10 +153,10 @@ def test_only_who_still_stands_is_asked_again() -> None:
     left = ~outcome.fooled
     assert 0 < left.sum() < 50
     # PGD and APGD ask one more than their steps per walk, and the ensemble asks once after each member; two targets.
-    walks = (2 + 1 + 1) + (11 + 1) + (4 * 6 + 1) + (6 * 6 + 1) + (2 * 11 + 1)
+    walks = (2 + 1 + 1) + (11 + 1) + (4 * 6 + 1) + (6 * 6 + 1) + (2 * 21 + 1)
     # Square is looked at after 2 % and 10 % of its questions.
     assert set(outcome.queries[left]) <= {walks + 2, walks + 2 + 4, walks + 2 + 4 + 31}
-    assert set(outcome.passes[left]) == {2 + 10 + 4 * 5 + 6 * 5 + 2 * 10}
+    assert set(outcome.passes[left]) == {2 + 10 + 4 * 5 + 6 * 5 + 2 * 20}
     assert np.median(outcome.queries[outcome.fooled]) <= 4
 
 
@@ -178,7 +178,7 @@ def test_members_fit_the_task_and_the_change() -> None:
     ten, one = Task("classes", tuple("abcdefghijkl")), Task("binary", ("no", "yes"))
     walks = [each for each in Strong().crew(ten, Goal()) if isinstance(each, APGD)]
     assert [(each.losses[0], each.restarts, each.steps) for each in walks] == [
-        ("ce", 1, 50), ("dlr-target", 9, 25), ("margin", 6, 25), ("dlr-target", 9, 50),
+        ("ce", 1, 50), ("dlr-target", 9, 25), ("margin", 6, 25), ("dlr-target", 9, 100),
     ]  # fmt: skip
     walks = [each for each in Strong().crew(one, Goal()) if isinstance(each, APGD)]
     assert [(each.losses[0], each.restarts) for each in walks] == [

@@ -94,6 +94,21 @@ def test_a_case_is_recorded_once(site: Path, loaded: Callable[[str], Dataset]) -
     assert capture(site, loaded("breast_biopsies")) == 0
 
 
+def test_cases_whose_capture_was_cut_off_are_captured_the_next_time(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Openings come first: without their records they vouch for nothing, and must not pass for captures either."""
+    from titer.provenance.ledger.ledger import Ledger
+
+    dataset = find_dataset("chest_phantom", cases=20, seed=11)
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "append_batch", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            capture(site, dataset)
+    assert capture(site, dataset) == 20
+    assert capture(site, dataset) == 0
+
+
 def test_what_is_recorded_does_not_depend_on_the_other_cases(loaded: Callable[[str], Dataset]) -> None:
     dataset = loaded("breast_biopsies")
     few = replace(dataset, cases=dataset.cases.take([7, 60, 30]), official=None)

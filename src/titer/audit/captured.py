@@ -27,7 +27,7 @@ from titer.errors import DataError
 if TYPE_CHECKING:
     from titer.audit.report.schema import EvidenceRecord
     from titer.provenance.guard.capture import Capture
-    from titer.provenance.guard.index import Index
+    from titer.provenance.guard.index import Index, Known
     from titer.provenance.ledger.record import Opening
 
 _TOGETHER = 256
@@ -76,7 +76,9 @@ def capture_cases(dataset: Dataset, point: Capture) -> int:
     from titer.provenance.ledger.record import Opening
 
     made = (fingerprint_of(case_row(dataset, row), "row") for row in range(len(dataset.cases)))
-    fresh = [each for each in made if not point.index.find("tr.v1", each["tr"])]
+    fresh = [
+        each for each in made if not any(_entered(point, known) for known in point.index.find("tr.v1", each["tr"]))
+    ]
     for start in range(0, len(fresh), _TOGETHER):
         openings = [
             Opening.of(((each.label, each.value) for each in one.digests), one.opening)
@@ -84,6 +86,18 @@ def capture_cases(dataset: Dataset, point: Capture) -> int:
         ]
         point.chain.add_batch([("row", each.commitments()) for each in openings], before=_kept(point.index, openings))
     return len(fresh)
+
+
+def _entered(point: Capture, known: Known) -> bool:
+    """Whether a record is in the ledger: openings are kept first, so one may be there whose record never got in."""
+    from titer.provenance.ledger.record import parse
+
+    record, store = parse(known.leaf), point.chain.ledger.store
+    found = store.find(record.capture_key, record.counter)
+    if found is not None:
+        return found.leaf_hash == known.leaf_hash
+    with store.writing(lazily=True) as tx:
+        return tx.queued(record.capture_key, record.counter) == known.leaf_hash
 
 
 def _kept(known: Index, openings: list[Opening]) -> Callable[[Sequence[bytes]], Any]:

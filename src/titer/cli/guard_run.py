@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from titer.cli.guard_model import opened as opened_model
-from titer.cli.guard_prepare import preparation
+from titer.cli.guard_prepare import KINDS, preparation
 from titer.cli.serving import dicom_tls, tls_of
 from titer.provenance.guard.folder import Folder
 from titer.provenance.guard.inprocess import Guarded, guard
@@ -69,6 +69,7 @@ def _guarded(plan: GuardPlan, key: str, *, patience: float = 0.0) -> Iterator[tu
             model_digest=weights,
             prepare=prepare,
             preparation=digest,
+            kinds=KINDS[plan.prepare.kind],
             quarantine=folder.quarantine(),
             limits=_limits(plan),
             listeners=() if trail is None else trail.listeners,

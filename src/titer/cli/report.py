@@ -97,7 +97,8 @@ def record(folder: Path, ledger: Path, key: Path) -> int:
 def verify(path: Path, key: Path, policy: Path | None) -> int:
     """Check that the report in PATH, a folder or a report.pdf, is unchanged since it was signed.
 
-    The exit code is 0 if everything that was signed is unchanged, 1 if an item is not, 2 if nothing could be checked.
+    The exit code is 0 if everything that was signed is unchanged, 1 if an item is not, 2 if nothing could be checked,
+    or not the pages of a document.
     """
     from titer.audit.evidence.verify import verify_report
 
@@ -105,7 +106,7 @@ def verify(path: Path, key: Path, policy: Path | None) -> int:
     for item in found.items:
         word = {True: "unchanged", False: "CHANGED", None: "not checked"}[item.holds]
         click.echo(f"{word}: {item.name}. {item.sentence}")
-    return 0 if found.holds else 1
+    return (2 if found.unseen else 0) if found.holds else 1
 
 
 @click.command()

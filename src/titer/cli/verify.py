@@ -178,6 +178,9 @@ def _report(file: Path, key: Path, policy: Path | None) -> Verification:
     )
     if found.failed:
         return Verification("altered", f"Altered: not what was signed ({', '.join(found.failed)}).", lines)
+    if found.unseen:
+        words = "Cannot decide: the files inside are as they were signed, but the pages may show something else."
+        return Verification("undecided", f"{words} {' '.join(found.unseen)}", lines)
     if policy is None:
         return Verification("verified", "Verified: the report is as it was signed by this key.", lines)
     if found.open:

@@ -134,6 +134,7 @@ def test_a_plan_recorded_again_after_the_run_does_not_do(site: Path, copied: Pat
     """Its receipt is not the one that was signed, and the record of the report names another one."""
     digest = json.loads((copied / "report.json").read_text())["identity"]["plan"]["digest"]
     keeper = Keeper(site / "led", site / "signer.pem")
+    (copied / "plan.opening.json").unlink()
     with keeper._chain() as chain:
         keeper._record(chain, copied, "plan", "capture", plan_text(digest))
     told = verify(site, copied / "report.json", "--explain")
@@ -155,6 +156,27 @@ def test_the_index_of_requirements_knows_of_the_record(site: Path) -> None:
     assert item["state"] == "partial"
 
 
+def test_a_plan_in_another_log_of_the_same_policy_does_not_do(site: Path, tmp_path: Path) -> None:
+    """Whoever names a plan that no log of the report holds can have it entered into another one at any later time."""
+    made = titer("ledger", "init", tmp_path / "led", "--origin", "other.example/2026", "--mark", tmp_path / "mark.json")
+    assert made.exit_code == 0, made.output
+    ours, theirs = ((site / "policy.txt").read_text(), titer("ledger", "policy", tmp_path / "led").output)
+    both = "\n".join([*(line for line in theirs.splitlines() if line.startswith("log ")), ours])
+    (tmp_path / "policy.txt").write_text(both)
+    where = ["--ledger", tmp_path / "led", "--key", site / "signer.pem", "--scheduler", "inline"]
+    run = titer("audit", site / "plan.yaml", "--out", tmp_path / "run", *where)
+    assert run.exit_code == 0, run.output
+    for name in ("report.opening.json", "report.tlog-proof"):
+        (tmp_path / "run" / name).unlink()
+    assert Keeper(site / "led", site / "signer.pem").report(tmp_path / "run").is_file()
+    told = titer(
+        "verify", tmp_path / "run/report.json", "--key", site / "signer.pem.pub", "--policy", tmp_path / "policy.txt",
+        "--explain",
+    )  # fmt: skip
+    assert told.exit_code == 1, told.output
+    assert "stand in two logs" in told.output
+
+
 def test_another_signer_does_not_do(site: Path, copied: Path, tmp_path: Path) -> None:
     _, public = new_key(tmp_path / "other.pem")
     told = titer("verify", copied / "report.json", "--key", public, "--policy", site / "policy.txt")
@@ -170,6 +192,39 @@ def test_the_same_plan_goes_on_and_another_is_refused(site: Path) -> None:
     other = titer(*audit(site, "--set", "seeds=[1]"))
     assert other.exit_code == 2
     assert "another plan" in other.output
+
+
+def test_what_was_stopped_before_its_receipt_is_not_recorded_twice(
+    site: Path, copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two records of one plan would look like two reports of which one is kept back."""
+    from titer.audit.evidence import record
+    from titer.provenance.ledger.settings import state
+
+    for name in ("report.opening.json", "report.tlog-proof"):
+        (copied / name).unlink()
+    keeper, write = Keeper(site / "led", site / "signer.pem"), record.write_whole
+
+    def stopped(path: Path, data: bytes) -> Path:
+        if path.name.endswith(".tlog-proof"):
+            raise KeyboardInterrupt
+        return write(path, data)
+
+    def planned() -> None:
+        with keeper._chain() as chain:
+            keeper._record(chain, tmp_path, "plan", "capture", plan_text("1" * 64))
+
+    before = int(state(site / "led")["entries"])
+    for step in (planned, lambda: keeper.report(copied)):
+        with monkeypatch.context() as patch:
+            patch.setattr(record, "write_whole", stopped)
+            for _ in range(2):
+                with pytest.raises(KeyboardInterrupt):
+                    step()
+        step()
+    assert int(state(site / "led")["entries"]) == before + 2
+    told = verify(site, copied / "report.json")
+    assert told.exit_code == 0, told.output
 
 
 def test_results_from_before_their_plan_are_refused(site: Path) -> None:

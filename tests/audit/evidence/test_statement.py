@@ -196,6 +196,64 @@ def test_pages_that_the_report_does_not_make_are_named(
     assert verify_report(copied / "shorter.pdf", public).failed == ("pages",)
 
 
+def test_pages_that_were_not_compared_are_no_proof(copied: Path, public: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever changes the pages can also say that another program set them."""
+    pikepdf = pytest.importorskip("pikepdf", reason="needs the extra titer[pdf]")
+    pytest.importorskip("typst", reason="needs the extra titer[pdf]")
+    import titer
+    from titer.cli.verify import verify
+
+    monkeypatch.setattr(titer, "__version__", s.Report.load(copied).identity.titer_version)
+    file = write_pdf(copied)
+    with pikepdf.open(file) as document:
+        del document.pages[-1]
+        document.docinfo["/Creator"] = "Typst 99"
+        document.save(copied / "forged.pdf")
+    key = ("--key", str(public))
+
+    def code(name: str) -> int:
+        done = CliRunner().invoke(verify, [str(copied / name), *key], standalone_mode=False)
+        return int(done.return_value)
+
+    assert (code("report.pdf"), code("forged.pdf")) == (0, 3)
+    shutil.copy(copied / "forged.pdf", copied / "forged")
+    assert code("forged") == 3
+    words = ["verify", str(copied / "forged.pdf"), *key]
+    assert CliRunner().invoke(command, words, standalone_mode=False).return_value == 2
+
+
+def test_the_file_that_is_named_is_the_one_that_is_checked(copied: Path, public: Path) -> None:
+    """Beside a report that holds, a forged one of another name."""
+    from titer.cli.verify import verify
+
+    text = (copied / "report.json").read_text(encoding="utf-8")
+    place = [match.start() for match in re.finditer(r"\d", text)][-3]
+    (copied / "final.json").write_text(f"{text[:place]}{'5' if text[place] != '5' else '6'}{text[place + 1 :]}")
+    assert "report.json" in verify_report(copied / "final.json", public).failed
+    (copied / "report.PDF").write_bytes(b"%PDF-1.7\nforged")
+    with pytest.raises(ReportError):
+        verify_report(copied / "report.PDF", public)
+    done = CliRunner().invoke(verify, [str(copied / "report.PDF"), "--key", str(public)], standalone_mode=False)
+    assert done.return_value == 3
+
+
+def test_a_file_in_a_document_unpacks_to_a_bounded_size(
+    copied: Path, public: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pikepdf = pytest.importorskip("pikepdf", reason="needs the extra titer[pdf]")
+    pytest.importorskip("typst", reason="needs the extra titer[pdf]")
+    from titer.audit.evidence import verify as checked
+
+    file = write_pdf(copied)
+    monkeypatch.setattr(checked, "_LARGEST", 1 << 20)
+    with pikepdf.open(file) as document:
+        bomb = pikepdf.AttachedFileSpec(document, bytes(8 << 20), filename="bomb.json")
+        document.attachments["bomb.json"] = bomb
+        document.save(copied / "bomb.pdf", compress_streams=True)
+    with pytest.raises(ReportError, match="of at most"):
+        verify_report(copied / "bomb.pdf", public)
+
+
 def test_the_commands_sign_and_verify(tmp_path: Path) -> None:
     write(complete(example_draft()), tmp_path / "run")
     key, run = str(tmp_path / "k.pem"), str(tmp_path / "run")

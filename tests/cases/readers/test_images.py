@@ -309,3 +309,20 @@ def test_a_picture_that_would_fill_the_memory(tmp_path: Path) -> None:
     dicom(tmp_path / "a" / "0.png", np.zeros((4, 4), np.uint16), Rows=60_000, Columns=60_000)
     with pytest.raises(DataError, match="million pixels"):
         find_dataset(tmp_path)
+
+
+def test_a_deflated_file_is_refused_wherever_its_header_says_so() -> None:
+    """The library inflates a data set without a bound, so 1 MB may become 1 GB before anything is looked at."""
+    import struct
+    import zlib
+
+    from titer.cases.files.dicom import read_dicom
+
+    def element(number: int, value: bytes) -> bytes:
+        return struct.pack("<HH2sH", 2, number, b"UI", len(value)) + value
+
+    meta = element(2, b"1" * 6000) + element(0x10, b"1.2.840.10008.1.2.1.99")
+    head = bytes(128) + b"DICM" + struct.pack("<HH2sHI", 2, 0, b"UL", 4, len(meta)) + meta
+    bomb = zlib.compressobj(wbits=-15)
+    with pytest.raises(DataError, match="a deflated one"):
+        read_dicom(head + bomb.compress(bytes(1 << 20)) + bomb.flush(), "bomb", None)

@@ -21,6 +21,7 @@ from guard_tools import Counting, Hospital
 from test_guarded_images import _changed, _image, _one_up
 
 from titer.errors import GuardError
+from titer.provenance.guard.content import whole
 from titer.provenance.guard.http import application
 from titer.provenance.guard.intake import Door
 from titer.provenance.guard.limits import Limits
@@ -55,7 +56,7 @@ def model() -> Counting:
 
 @pytest.fixture
 def front(hospital: Hospital, model: Counting) -> Iterator[httpx.Client]:
-    guarded = hospital.guarded(model, hospital.policy("block"), prepare=sizes)
+    guarded = hospital.guarded(model, hospital.policy("block"), prepare=sizes, content=whole)
     with (
         Server(application(guarding(guarded, print), Door(None, Limits()))) as server,
         httpx.Client(base_url=server.address, trust_env=False) as client,
@@ -173,6 +174,9 @@ def test_callers_need_a_token_of_the_file(hospital: Hospital, tmp_path: Path, ca
         assert client.post("/text", content=b"with a token", headers=right).status_code == 201
         path.write_text("# nobody\n")
         assert client.post("/text", content=b"with a token", headers=right).status_code == 401
+        path.chmod(0o666)
+        # Its content is the same, but anybody may add a line from now on.
+        assert client.post("/text", content=b"with a token", headers=right).status_code == 503
         path.unlink()
         assert client.post("/text", content=b"with a token", headers=right).status_code == 503
     assert "Jane" not in caplog.text

@@ -170,6 +170,11 @@ def _without_end(body: bytes) -> bytes:
         (lambda body: body.replace(b"octet-stream", b"octet-stream\r\nContent-Transfer-Encoding: base64"), None),
         (lambda body: body.replace(b"octet-stream", b"octet-stream\r\nX: " + b"y" * 10_000), "malformed.multipart"),
         (lambda body: body.replace(b"octet-stream", b"octet-stream\r\nContent-Type: a/b"), "malformed.multipart"),
+        # A pattern with several runs of blanks would take a quarter of an hour for these.
+        (
+            lambda body: body.replace(b"octet-stream", b"octet-stream\r\nX:" + b" " * 8000 + b"\0"),
+            "malformed.multipart",
+        ),
         (lambda body: b"--cut\r\n\r\n\r\n" * 10_000 + b"--cut--", None),
         (lambda _: b"", "malformed.multipart"),
         (lambda _: b"--cut--", "malformed.recording"),
@@ -268,3 +273,23 @@ def test_bodies_together_have_a_bound(hospital: Hospital) -> None:
         slow.sendall(b"a" * 899)
         assert b" 201 " in slow.recv(65536)
         assert client.post("/text", content=b"d" * 200, headers=TEXT).status_code == 201
+
+
+def test_what_nobody_expected_is_answered_and_told_without_its_words(
+    hospital: Hospital, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from titer.provenance.guard import http
+
+    def fails(*_: object) -> None:
+        raise ValueError("Jane Roe, 1970-01-01")
+
+    monkeypatch.setattr(http, "_done", fails)
+    door = Door(None, Limits(object_bytes=LARGEST))
+    with (
+        Server(application(recording(hospital.point, print), door)) as server,
+        httpx.Client(base_url=server.address, trust_env=False) as client,
+    ):
+        told = client.post("/text", content=b"a", headers=TEXT)
+    assert (told.status_code, told.json()) == (500, {"code": "guard.failed"})
+    assert "ValueError" in caplog.text
+    assert "Jane" not in caplog.text

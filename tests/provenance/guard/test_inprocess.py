@@ -182,7 +182,10 @@ def test_two_people_together_may_override_and_that_is_a_leaf(hospital: Hospital)
     model = Counting()
     guarded = hospital.guarded(model, hospital.policy("block"))
     held = guarded(b"never captured", "text")
-    for first, second in (("A. Jones", "a. jones "), ("A. Jones", "")):
+    for first, second in (
+        ("A. Jones", "a. jones "), ("A. Jones", ""), ("A. Jones", "A.\u200bJones"), ("A. Jones", "\uff21 Jones"),
+        (".", "A. Jones"),
+    ):  # fmt: skip
         with pytest.raises(GuardError, match="two people"):
             guarded.override(held.held, first, second, "emergency")
     with pytest.raises(GuardError, match="reason"):

@@ -49,6 +49,7 @@ def test_a_folder_is_made_once_and_is_its_owners_alone(tmp_path: Path) -> None:
         ("site.json", None, "open", "site.missing"),
         ("site.json", b"{}", "open", "site.settings"),
         ("site.json", json.dumps({"format": 2, "index": None}).encode(), "open", "site.settings"),
+        ("site.json", b'{"format": 1, "index": "sqlite:////home/a/mail.sqlite"}', "open", "site.settings"),
         ("secret", None, "index", "key.missing"),
         ("secret", b"zz", "index", "index.secret"),
         ("secret", b"ab", "index", "index.secret"),

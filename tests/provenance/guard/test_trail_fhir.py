@@ -217,6 +217,33 @@ def test_what_a_server_refuses_is_kept_and_the_others_go_on(tmp_path: Path) -> N
     assert len(receiver.kept) == 4
 
 
+def test_an_answer_without_end_is_not_read() -> None:
+    """A hostile server would fill the memory of the guard, or hold its queue up for ever."""
+    import socket
+    import threading
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            line, _ = listening.accept()
+            with line:
+                while not line.recv(65536).endswith(b"}"):
+                    pass
+                line.sendall(b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n")
+                try:
+                    while True:
+                        line.sendall(b"10000\r\n" + bytes(65536) + b"\r\n")
+                except OSError:
+                    stopped.set()
+
+        stopped = threading.Event()
+        threading.Thread(target=serve, daemon=True).start()
+        server = FhirServer(f"http://127.0.0.1:{listening.getsockname()[1]}")
+        server.send([written(audit_event(decision(), "guard-1"))])
+        assert stopped.wait(20)
+        server.close()
+
+
 @pytest.mark.parametrize(
     "url",
     ["http://fhir.example/r4", "ftp://fhir.example", "fhir.example", "https://user:word@fhir.example/", "https://x/?a"],

@@ -6,6 +6,9 @@ import random
 import shutil
 import sqlite3
 import threading
+import time
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -273,6 +276,46 @@ def test_a_mirror_follows_over_http(log: Path, tmp_path: Path) -> None:
     assert (tmp_path / "m" / "public" / "checkpoint").read_bytes() == (log / "public" / "checkpoint").read_bytes()
     for name in ("tile/0/003", "tile/entries/003", "tile/1/000.p/4"):
         assert (tmp_path / "m" / "public" / name).read_bytes() == (log / "public" / name).read_bytes()
+
+
+def test_a_log_chooses_no_other_server_for_a_mirror_and_cannot_hold_it_for_ever(
+    log: Path,
+) -> None:
+    """Redirections could make whoever runs a mirror ask servers that only he can reach."""
+    inner = Server(log)
+
+    class Hostile(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path == "/checkpoint":
+                self.send_response(302)
+                self.send_header("Location", f"{inner.address}/checkpoint")
+                self.end_headers()
+                return
+            self.send_response(200)
+            self.end_headers()
+            with suppress(OSError):
+                while True:
+                    self.wfile.write(b"x")
+                    self.wfile.flush()
+                    time.sleep(0.01)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hostile) as outer:
+        outer.daemon_threads = True
+        for each in (inner, outer):
+            threading.Thread(target=each.serve_forever, daemon=True).start()
+        try:
+            source = source_at(f"http://127.0.0.1:{outer.server_address[1]}", timeout=0.05)
+            for path in ("checkpoint", "tile/0/000"):
+                with pytest.raises(LedgerError) as caught:
+                    source(path)
+                assert caught.value.code == "mirror.unreachable"
+        finally:
+            for each in (inner, outer):
+                each.shutdown()
+            inner.server_close()
 
 
 def test_a_mirror_keeps_both_checkpoints_of_a_log_that_changed_its_past(log: Path, tmp_path: Path) -> None:

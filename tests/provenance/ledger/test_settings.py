@@ -194,6 +194,10 @@ def test_a_batch_enters_under_one_signature(folder: Path) -> None:
         with pytest.raises(RecordError) as caught:
             batch.admit(*wrong, formed)
         assert caught.value.code == code
+    # The signature holds in every log, the records in their own alone.
+    with pytest.raises(RecordError) as caught:
+        batch.admit(leaves, signature, partial(settings.formed, "other.example/log"))
+    assert caught.value.code == "record.origin"
 
 
 def test_records_are_written_as_rfc_8785_says() -> None:

@@ -93,6 +93,28 @@ def test_certificates_may_come_in_any_order(tmp_path: Path) -> None:
             assert len(with_sorted_certificates(raw[:cut])) == cut
 
 
+def test_a_certificate_that_comes_along_lends_its_name_to_no_token(tmp_path: Path) -> None:
+    """Whoever holds a token can add a certificate of the same issuer and number, in another name."""
+    real, forger = (Authority(tmp_path / name, "Authority") for name in ("real", "forger"))
+    forger.run("req", "-config", "ts.cnf", "-new", "-key", "leaf.key", "-subj", "/CN=National time", "-out", "leaf.csr")
+    forger.run("x509", "-req", "-in", "leaf.csr", "-CA", "root.pem", "-CAkey", "root.key", "-set_serial", "7", "-out", "leaf.pem")  # fmt: skip # noqa: E501
+    (real.folder / "more.pem").write_bytes((forger.folder / "leaf.pem").read_bytes())
+    settings_file = real.folder / "ts.cnf"
+    settings_file.write_text(settings_file.read_text() + "certs = ./more.pem\n")
+    with pytest.raises(RecordError) as caught:
+        check_token(real.stamp(NOTE), NOTE, certificates(real.root))
+    assert caught.value.code == "token.signature"
+
+
+@pytest.mark.parametrize("row", ["5 ../../x 1 1", "5 a/b 1 1", "-5 a 1 1", "5_0 a 1 1", "5 a 1"])
+def test_a_list_that_leads_elsewhere_is_refused(row: str) -> None:
+    assert parse_list(b"5 a 1 1\n")[0].size == 5
+    for raw in (f"{row}\n", "".join(f"5 a{n} 1 1\n" for n in range(65))):
+        with pytest.raises(LedgerError) as caught:
+            parse_list(raw.encode())
+        assert caught.value.code == "token.list"
+
+
 def test_a_certificate_that_had_run_out_by_then_does_not_count(tmp_path: Path) -> None:
     late = Authority(tmp_path / "late", days=-1)
     with pytest.raises(RecordError) as caught:

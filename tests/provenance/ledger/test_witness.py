@@ -261,6 +261,16 @@ def test_a_lost_memory_signs_nothing_and_a_new_log_is_not_one(folder: Path) -> N
     assert witness.add_checkpoint(asked(5, 9)).status == 200
 
 
+def test_a_log_that_was_left_out_for_a_while_has_the_past_that_it_had(folder: Path) -> None:
+    witness_folder.opened(folder).add_checkpoint(asked(0, 9))
+    settings = json.loads((folder / "witness.json").read_bytes())
+    (folder / "witness.json").write_text(json.dumps(settings | {"logs": []}))
+    witness_folder.trust(folder, settings["logs"])
+    # To sign from the beginning again would be to sign a second history.
+    answer = witness_folder.opened(folder).add_checkpoint(asked(0, 5))
+    assert (answer.status, answer.body) == (409, b"9\n")
+
+
 def test_times_never_go_back(folder: Path, keys: list[Verifier]) -> None:
     signer = Signer("witness.example/w", key(30), cosigner=True)
     now = [1_700_000_000.0]

@@ -131,16 +131,21 @@ class Keeper:
         from titer.provenance.fingerprint import fingerprint_of
         from titer.provenance.ledger.record import Opening
 
-        made = fingerprint_of(text, "text")
-        opening = Opening.of(((each.label, each.value) for each in made.digests), made.opening)
         kept = folder / f"{name}{OPENING}"
-        _, done = chain.add(
-            kind,
-            data=made.kind,
-            fp=opening.commitments(),
-            before=lambda _: write_whole(kept, opening.to_json()),
-            **more,
-        )
+        leaf = _standing(chain, kept, kind) if kept.is_file() and _opens(folder, name, text) else None
+        if leaf is not None:
+            # Stopped between the record and its receipt: a second record would look like a second report.
+            done = chain.ledger.append(leaf)
+        else:
+            made = fingerprint_of(text, "text")
+            opening = Opening.of(((each.label, each.value) for each in made.digests), made.opening)
+            _, done = chain.add(
+                kind,
+                data=made.kind,
+                fp=opening.commitments(),
+                before=lambda _: write_whole(kept, opening.to_json()),
+                **more,
+            )
         if done.index is None or done.state != "published":
             raise LedgerError(
                 "a checkpoint that covers the record",
@@ -156,6 +161,21 @@ class Keeper:
             raise StoreError(
                 f"the plan that was recorded in {out}", "another plan, or other data", "choose another --out"
             )
+
+
+def _standing(chain: Chain, kept: Path, kind: str) -> bytes | None:
+    """The leaf that commits to an opening, if the ledger has one of this key."""
+    from titer.provenance.ledger.record import Opening, parse
+
+    wanted = Opening.from_json(kept.read_bytes()).commitments()
+    store = chain.ledger.store
+    with store.writing(lazily=True) as tx:
+        last = tx.highest(chain.public)
+    for counter in range(last, -1, -1):
+        found = store.find(chain.public, counter)
+        if found is not None and (record := parse(found.leaf)).kind == kind and dict(record.fp) == wanted:
+            return found.leaf
+    return None
 
 
 def _opens(folder: Path, name: str, text: bytes) -> bool:

@@ -70,10 +70,15 @@ def _order(files: Mapping[str, bytes], digest: str) -> Checked:
     from titer.provenance.ledger.receipt import Receipt
 
     name = f"{REPORT}{RECEIPT}"
-    plan = Receipt.parse(files[f"{PLAN}{RECEIPT}"])
+    plan, report = Receipt.parse(files[f"{PLAN}{RECEIPT}"]), Receipt.parse(files[name])
     made = _record(files[name])
     if leaf_hash(plan.leaf).hex() not in made.refs or made.ext.get("parameters") != digest:
         return Checked(name, False, "The record of the report does not name that of its plan.")
+    # A hash of the plan's record in that of the report says that it was written before, not that it was in a log.
+    if _record(files[f"{PLAN}{RECEIPT}"]).origin != made.origin:
+        return Checked(name, False, "Plan and report stand in two logs, of which none tells which came first.")
+    if plan.index >= report.index:
+        return Checked(name, False, "The plan stands after the report.")
     return Checked(name, True, "The plan was recorded before the report, which names it.")
 
 

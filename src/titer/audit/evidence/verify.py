@@ -9,6 +9,8 @@ from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zlib import decompressobj
+from zlib import error as ZlibError
 
 from titer.audit.evidence.bundle import OPENING, PLAN, RECEIPT, RECEIPTS, REPORT, STATEMENT, attached, folder_of
 from titer.audit.evidence.keys import envelope_type, public_hex, public_key
@@ -16,6 +18,11 @@ from titer.audit.evidence.recorded import Checked, check_records
 from titer.audit.evidence.statement import PAYLOAD, PREDICATE, TYPE, statement_of
 from titer.audit.report.schema import Report
 from titer.errors import ReportError
+
+PAGES = "pages"
+"""The item that says whether a document's pages are those of the report inside."""
+
+_LARGEST = 1 << 28
 
 if TYPE_CHECKING:
     from securesystemslib.signer import Key
@@ -42,6 +49,11 @@ class Verification:
         """What is said of the records of a ledger that could not be decided."""
         return tuple(item.sentence for item in self.items if item.holds is None and item.lines)
 
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """What is said of pages that could not be compared: they may show anything, whatever stands inside."""
+        return tuple(item.sentence for item in self.items if item.holds is None and item.name == PAGES)
+
 
 def verify_report(path: Path, key: Path, policy: Path | None = None) -> Verification:
     """Check that a report, and everything that was signed with it, is unchanged.
@@ -50,14 +62,15 @@ def verify_report(path: Path, key: Path, policy: Path | None = None) -> Verifica
     too: they are set again from the report inside and compared byte by byte, where the same versions are installed.
 
     Arguments
-        path: a folder, its report.json, or a report.pdf.
+        path: a folder, a report as JSON with what belongs to it beside it, or a PDF; content tells, not the name.
         key: the public key that must have signed (PEM).
         policy: which logs and witnesses count (tlog-policy). With it the records of the plan and of the report must be
             there and hold; without it receipts are named as not checked.
 
     Returns what was found, item by item. Errors: `ReportError` where there is nothing to check.
     """
-    files = _inside(path) if path.suffix == ".pdf" else _beside(folder_of(path))
+    document = _is_pdf(path)
+    files = _inside(path) if document else _beside(path)
     if STATEMENT not in files:
         raise ReportError(
             f"a signed statement in {path.name}", "none", "sign the report: titer report sign FOLDER --key KEY"
@@ -73,19 +86,28 @@ def verify_report(path: Path, key: Path, policy: Path | None = None) -> Verifica
         if name in records or Path(name).match(RECEIPTS):
             if name.endswith(RECEIPT) and (policy is None or name not in records):
                 items.append(Checked(name, None, "A receipt of a ledger; not checked here."))
-        elif path.suffix == ".pdf" and name != STATEMENT and name not in _named(payload):
+        elif document and name != STATEMENT and name not in _named(payload):
             items.append(Checked(name, False, "It stands in the document, and nobody signed it."))
-    if path.suffix == ".pdf" and all(item.holds is not False for item in items):
+    if document and all(item.holds is not False for item in items):
         items.append(_pages(path.read_bytes(), files))
     return Verification(tuple(items))
 
 
-def _beside(folder: Path) -> dict[str, bytes]:
-    """Every file of a folder that could have been signed."""
+def _is_pdf(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return stream.read(5) == b"%PDF-"
+
+
+def _beside(path: Path) -> dict[str, bytes]:
+    """Every file of a folder that could have been signed; a file that was named is the report, whatever its name."""
     kept = {"report.pdf", "report.html", "results.parquet"}
-    return {
+    folder = path.parent if path.is_file() else folder_of(path)
+    found = {
         file.name: file.read_bytes() for file in sorted(folder.iterdir()) if file.is_file() and file.name not in kept
     }
+    return found | {"report.json": path.read_bytes()} if path.is_file() else found
 
 
 def _inside(path: Path) -> dict[str, bytes]:
@@ -96,11 +118,27 @@ def _inside(path: Path) -> dict[str, bytes]:
         raise ReportError("a reader of PDF files", "no module 'pikepdf'", "pip install 'titer[pdf]'") from error
     try:
         with pikepdf.open(path) as document:
-            return {name: each.get_file().read_bytes() for name, each in document.attachments.items()}
+            return {name: _unpacked(each.get_file().obj) for name, each in document.attachments.items()}
     except (pikepdf.PdfError, OSError) as error:
         raise ReportError(
             f"a PDF file {path.name}", str(error), "name the report.pdf that `titer report pdf` wrote"
         ) from error
+
+
+def _unpacked(stream: Any) -> bytes:
+    """The bytes of an attachment, never more than `_LARGEST`, however little they were packed into."""
+    raw: bytes = stream.read_raw_bytes()
+    packing = str(stream.get("/Filter", ""))
+    if packing == "/FlateDecode" and "/DecodeParms" not in stream:
+        try:
+            raw = decompressobj().decompress(raw, _LARGEST + 1)
+        except ZlibError as error:
+            raise ReportError("files inside that can be unpacked", str(error), "copy the document again") from error
+    elif packing:
+        raise ReportError("files inside as `titer report pdf` packs them", packing, "name a document that it wrote")
+    if len(raw) > _LARGEST:
+        raise ReportError(f"files inside of at most {_LARGEST} bytes", "more", "name a report.pdf of Titer")
+    return raw
 
 
 def _envelope(data: bytes, key: Key) -> tuple[list[Checked], dict[str, Any] | None]:
@@ -167,13 +205,13 @@ def _pages(document: bytes, files: Mapping[str, bytes]) -> Checked:
 
     report = Report.model_validate_json(files["report.json"])
     if report.identity.titer_version != titer.__version__:
-        return Checked("pages", None, f"Set by version {report.identity.titer_version} of Titer; not compared.")
+        return Checked(PAGES, None, f"Set by version {report.identity.titer_version} of Titer; not compared.")
     again = render_pdf(report, attached(files))
     if _maker(again) != _maker(document):
-        return Checked("pages", None, "Set by another version of the typesetter; not compared.")
+        return Checked(PAGES, None, "Set by another version of the typesetter; not compared.")
     if again != document:
-        return Checked("pages", False, "They are not what the report inside makes.")
-    return Checked("pages", True, "Set again from the report inside: the same bytes.")
+        return Checked(PAGES, False, "They are not what the report inside makes.")
+    return Checked(PAGES, True, "Set again from the report inside: the same bytes.")
 
 
 def _maker(document: bytes) -> str:

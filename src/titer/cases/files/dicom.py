@@ -34,7 +34,8 @@ def read_dicom(data: bytes, what: str, window: tuple[float, float] | None) -> Pi
 
     Refuses (`DataError`) more than one frame, no pixels, deflated files (their size cannot be bounded), damaged ones.
     """
-    if _DEFLATED in data[:4096]:
+    # Wherever it stands: a header may hold anything before it, and the library inflates without a bound.
+    if _DEFLATED in data:
         raise DataError(f"{what} with a plain dataset", "a deflated one", "export it as Explicit VR Little Endian")
     import pydicom
 

@@ -54,13 +54,16 @@ class Channels:
     """The channels of one recording, whose samples come in any interleaving.
 
     Arguments
-        limits: `frames` bounds the channels, `pixels` the samples of one.
+        limits: `frames` bounds the channels, `pixels` the samples of one, `object_bytes` what is kept of all.
+        keep: whether to keep the integers as well, see `kept`.
     """
 
     limits: Limits
+    keep: bool = False
     _channels: list[Channel] = field(default_factory=list)
     _states: list[Running] = field(default_factory=list)
     _counts: list[int] = field(default_factory=list)
+    _kept: list[list[bytes]] = field(default_factory=list)
 
     def open(self, channel: Channel) -> int:
         """Adds a channel behind the others; gives its number."""
@@ -68,6 +71,7 @@ class Channels:
         self._channels.append(channel)
         self._states.append(Running("sg.channel", 1))
         self._counts.append(0)
+        self._kept.append([])
         return len(self._channels) - 1
 
     def add(self, number: int, samples: NDArray[np.integer]) -> None:
@@ -78,7 +82,18 @@ class Channels:
             raise refuse(
                 "unsupported.range", "samples of at most 32 bits with sign", "larger ones", "store them as captured"
             )
-        self._states[number].update(samples.astype("<i4").tobytes())
+        raw = samples.astype("<i4").tobytes()
+        self._states[number].update(raw)
+        if self.keep:
+            within("limit.object", "bytes of samples", 4 * sum(self._counts), self.limits.object_bytes, "object_bytes")
+            self._kept[number].append(raw)
+
+    def kept(self) -> tuple[tuple[Channel, NDArray[np.int32]], ...]:
+        """Each channel with its integers, as they were digested."""
+        return tuple(
+            (channel, np.frombuffer(b"".join(pieces), "<i4"))
+            for channel, pieces in zip(self._channels, self._kept, strict=True)
+        )
 
     def fingerprint(self, identifiers: Mapping[str, bytes], notes: Mapping[str, int] | None = None) -> Fingerprint:
         """The digests of what was added. `identifiers`: name to canonical bytes; empty ones are left out."""

@@ -42,7 +42,7 @@ def recognizes(head: bytes) -> bool:
     return head[:8] in (_EDF, _BDF) and head[252:256].strip(b" ").isdigit() and len(head) >= 256
 
 
-def read(stream: Stream, limits: Limits) -> Fingerprint:
+def read(stream: Stream, limits: Limits, channels: Channels) -> Fingerprint:
     """The fingerprint of one recording.
 
     Annotations are no samples and are left out. Refuses interrupted recordings (EDF+D), whose records have times of
@@ -59,7 +59,6 @@ def read(stream: Stream, limits: Limits) -> Fingerprint:
     if _whole(head[184:192], "header bytes") != 256 + count * _SIGNAL_BYTES:
         raise malformed("header", "256 header bytes and 256 more per signal", "another number")
     duration = _number(head[244:252])
-    channels = Channels(limits)
     marks = _ANNOTATIONS.get(head[192:196])
     signals = _signals(stream.take(count * _SIGNAL_BYTES), count, duration, marks, channels)
     sizes = [signal.samples * width for signal in signals]

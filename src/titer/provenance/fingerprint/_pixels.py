@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,10 +137,14 @@ def block_hashes(values: Words) -> bytes:
 
 
 class Pictures:
-    """`px` and `hb` under way: frames go in one by one."""
+    """`px` and `hb` under way: frames go in one by one.
 
-    def __init__(self, frame: Frame) -> None:
-        self._frame = frame
+    Arguments
+        frame: their header. keep: gets the values of each frame as they are digested.
+    """
+
+    def __init__(self, frame: Frame, keep: Callable[[Words], None] | None = None) -> None:
+        self._frame, self._keep = frame, keep
         self._frames: list[bytes] = []
         self._blocks: list[str] = []
         self._outside: list[bytes] = []
@@ -149,6 +153,8 @@ class Pictures:
         """One frame of native words, (rows, columns, samples)."""
         values, outside = canonical(words, self._frame)
         hashes = block_hashes(values)
+        if self._keep is not None:
+            self._keep(values)
         self._frames.append(leaf_hash(frame_digest(self._frame.header, hashes)))
         self._blocks.append(base64.b64encode(hashes).decode("ascii"))
         self._outside.append(outside)

@@ -14,12 +14,15 @@ import hashlib
 import re
 import struct
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from titer.provenance.fingerprint._elements import malformed, show
 from titer.provenance.fingerprint.fingerprint import Digest, Running
 
 VERSION = 1
+
+Keep = Callable[[tuple[tuple[int, int], ...], int, str, bytes], None]
 
 _DECIMAL = re.compile(r"([+-]?)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d{1,9}))?")
 _LONGEST_NUMBER = 64
@@ -234,9 +237,11 @@ class Reading:
 
     Arguments
         decodes: whether the photometric interpretation names the encoded samples, so that decoding changes it.
+        keep: gets place, tag, kind and canonical value of each attribute as it is digested.
     """
 
-    def __init__(self, decodes: bool) -> None:
+    def __init__(self, decodes: bool, keep: Keep | None = None) -> None:
+        self._keep = keep
         self._state = Running("rd", VERSION)
         self._parts: dict[str, hashlib._Hash] = {}
         self._open: tuple[tuple[int, int], ...] = ()
@@ -250,6 +255,8 @@ class Reading:
         value = self._canonical(tag, row.kind, data, text)
         if not value:
             return
+        if self._keep is not None:
+            self._keep(path, tag, row.kind, value)
         self._enter(path)
         self._put(path, tag, b"=" + struct.pack(">IcQ", tag, row.kind[:1].encode(), len(value)) + value)
 

@@ -38,7 +38,7 @@ Path = tuple[tuple[int, int], ...]
 recognizes = is_waveform
 
 
-def read(stream: Stream, limits: Limits) -> Fingerprint:
+def read(stream: Stream, limits: Limits, channels: Channels) -> Fingerprint:
     """The fingerprint of one file.
 
     Identifiers have the names and canonical forms that images give them. Refuses compressed samples (mu-law, A-law),
@@ -46,7 +46,7 @@ def read(stream: Stream, limits: Limits) -> Fingerprint:
     """
     syntax = read_meta(stream, limits)
     dataset = Stream(Inflated(stream, limits), limits) if syntax.deflated else stream
-    recording = _Recording(dataset, Channels(limits), syntax.little)
+    recording = _Recording(dataset, channels, syntax.little)
     for element in (walker := Walker(dataset, syntax.explicit, syntax.little, limits)).elements():
         recording.take(element, walker)
     return recording.finish()

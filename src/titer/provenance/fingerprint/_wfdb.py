@@ -53,17 +53,17 @@ def recognizes(head: bytes) -> bool:
     return b"/" in lines[0].split()[0] or (len(lines) > 1 and _SIGNAL.fullmatch(lines[1]) is not None)
 
 
-def read(header: Stream, folder: Callable[[str], Source], limits: Limits) -> Fingerprint:
+def read(header: Stream, folder: Callable[[str], Source], limits: Limits, channels: Channels) -> Fingerprint:
     """The fingerprint of one record.
 
     Arguments
         header: the `.hea` file. folder: gives a file of samples by its name, which is never a path.
+        channels: where they go.
 
     Refuses records of several segments (each is a record of its own), skewed signals, FLAC formats, and files with
     more or fewer samples than the header says.
     """
     names, frames, signals = _header(header, limits)
-    channels = Channels(limits)
     for signal in signals:
         channels.open(signal.channel)
     first = 0

@@ -20,6 +20,7 @@ from titer.provenance.fingerprint._codecs import Claim, check, claim, decoder_of
 from titer.provenance.fingerprint._codestreams import codestreams
 from titer.provenance.fingerprint._elements import PIXELS, Element, Walker, fragment_sizes, malformed, show
 from titer.provenance.fingerprint._explain import Box, Difference, changed_boxes, explain_difference
+from titer.provenance.fingerprint._normal import Normal
 from titer.provenance.fingerprint._part10 import CHARSET, Identifiers, is_dicom, is_waveform, read_meta
 from titer.provenance.fingerprint._pixels import Frame, Pictures, native_frames
 from titer.provenance.fingerprint._rd import Reading, Texts, row_of
@@ -29,7 +30,7 @@ from titer.provenance.fingerprint._tree import root
 from titer.provenance.fingerprint._worker import decode
 from titer.provenance.fingerprint.fingerprint import Digest, Fingerprint, Limits, digest, refuse, within
 
-__all__ = ["Box", "Difference", "changed_boxes", "explain_difference", "fingerprint", "recognizes"]
+__all__ = ["Box", "Difference", "changed_boxes", "explain_difference", "fingerprint", "normal_form", "recognizes"]
 
 _FLOATS = {0x7FE00008: 32, 0x7FE00009: 64}
 _OFFSETS, _LENGTHS = 0x7FE00001, 0x7FE00002
@@ -71,11 +72,35 @@ def fingerprint(source: Source, limits: Limits | None = None) -> Fingerprint:
     >>> fingerprint(get_testdata_file("MR_small.dcm"))["px"] == fingerprint(get_testdata_file("MR_small_RLE.dcm"))["px"]
     True
     """
+    return _read(source, limits or Limits(), None)
+
+
+def normal_form(source: Source, limits: Limits | None = None) -> tuple[Fingerprint, bytes]:
+    """The fingerprint of one image, and a DICOM file made of nothing but what `px` and `rd` were made of.
+
+    Two files of equal `px` and `rd` have one normal form, so whatever reads it sees what was digested: `_normal.py`.
+
+    Arguments
+        source, limits: as in `fingerprint`; `object_bytes` also bounds the pixels of all frames, which are held.
+
+    Refuses what `fingerprint` refuses, and images without decoded integers (video, 12-bit lossy JPEG, floats).
+
+    >>> from pydicom.data import get_testdata_file
+    >>> plain, packed = (normal_form(get_testdata_file(f"MR_small{end}.dcm"))[1] for end in ("", "_RLE"))
+    >>> plain == packed
+    True
+    """
     limits = limits or Limits()
+    normal = Normal(limits)
+    made = _read(source, limits, normal)
+    return made, normal.file()
+
+
+def _read(source: Source, limits: Limits, normal: Normal | None) -> Fingerprint:
     with opened(source, limits) as stream:
         syntax = read_meta(stream, limits)
         dataset = Stream(Inflated(stream, limits), limits) if syntax.deflated else stream
-        return _Image(dataset, syntax, limits).read()
+        return _Image(dataset, syntax, limits, normal).read()
 
 
 @dataclass
@@ -85,6 +110,7 @@ class _Image:
     stream: Stream
     syntax: Syntax
     limits: Limits
+    normal: Normal | None = None
     texts: Texts = field(default_factory=lambda: Texts(""))
     numbers: dict[str, int] = field(default_factory=dict)
     photometric: str = ""
@@ -98,7 +124,8 @@ class _Image:
     pixels: int | None = None
 
     def read(self) -> Fingerprint:
-        rd = Reading(self.syntax.family == "jpeg_2000")
+        keep = None if self.normal is None else self.normal.attribute
+        rd = Reading(self.syntax.family == "jpeg_2000", keep)
         walker = Walker(self.stream, self.syntax.explicit, self.syntax.little, self.limits)
         private = 0
         for element in walker.elements():
@@ -197,13 +224,13 @@ class _Image:
         if not self.syntax.little and element.vr not in fits:
             raise refuse("unsupported.byte_order", "bytes in OB or words in OW", element.vr, "convert it at capture")
         swapped = not self.syntax.little and element.vr == "OW"
-        pictures = Pictures(frame)
+        pictures = self._pictures(frame)
         for words in native_frames(self.stream, frame, self.count, element.length, swapped):
             pictures.add(words)
         self._finish(pictures)
 
     def _compressed(self, frame: Frame) -> None:
-        pictures, hashes, blind = Pictures(frame), [], False
+        pictures, hashes, blind = self._pictures(frame), [], False
         for number, data in enumerate(self._codestreams(frame)):
             claimed = None if self.syntax.family == "rle" else claim(data, self.syntax.family)
             if claimed is not None:
@@ -222,6 +249,12 @@ class _Image:
         if self.notes["lossy"]:
             self.opening["decoder"] = asdict(decoder_of(self.syntax.family))
         self._finish(pictures)
+
+    def _pictures(self, frame: Frame) -> Pictures:
+        if self.normal is None:
+            return Pictures(frame)
+        self.normal.described = frame
+        return Pictures(frame, self.normal.frame)
 
     def _codestreams(self, frame: Frame) -> Iterator[bytes]:
         if self.offsets and len(self.lengths) != len(self.offsets):

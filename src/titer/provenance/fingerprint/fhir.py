@@ -62,13 +62,28 @@ def fingerprint(source: Source, limits: Limits | None = None) -> Fingerprint:
     return Fingerprint("fhir", tuple(made), {"elements": elements}, {"narratives": len(narratives)})
 
 
+def normal_form(source: Source, limits: Limits | None = None) -> bytes:
+    """The resource that `fv` and `nr` are over, as RFC 8785 orders it: nothing stands in it that they do not cover.
+
+    >>> normal_form(b'{"resourceType": "Observation", "meta": {"versionId": "lies"}, "valueDecimal": 1.50}')
+    b'{"resourceType":"Observation","valueDecimal":1.5}'
+    """
+    resource = read(source, limits or Limits())
+    if not isinstance(resource, dict) or not _is_resource(resource):
+        raise refuse("malformed.fhir", "a resource with its resourceType", "other JSON", "send one FHIR resource")
+    return written(_content(resource, "", None))
+
+
 def _is_resource(value: dict[str, Any]) -> bool:
     name = value.get("resourceType")
     return isinstance(name, str) and not isinstance(name, Number)
 
 
-def _content(value: Any, place: str, narratives: dict[str, Any]) -> Any:
-    """The value without what servers set and without narratives, which are gathered by their place (RFC 6901)."""
+def _content(value: Any, place: str, narratives: dict[str, Any] | None) -> Any:
+    """The value without what servers set and without narratives, which are gathered by their place (RFC 6901).
+
+    With None as `narratives` they stay where they are, as they are.
+    """
     if isinstance(value, list):
         return [_content(each, f"{place}/{number}", narratives) for number, each in enumerate(value)]
     if not isinstance(value, dict):
@@ -77,7 +92,10 @@ def _content(value: Any, place: str, narratives: dict[str, Any]) -> Any:
     for name, each in value.items():
         inside = f"{place}/{name.replace('~', '~0').replace('/', '~1')}"
         if resource and name == "text" and isinstance(each, dict):
-            narratives[place] = each
+            if narratives is None:
+                kept[name] = each
+            else:
+                narratives[place] = each
         elif resource and name == "meta" and isinstance(each, dict):
             rest = {key: part for key, part in each.items() if key not in _SET_BY_SERVERS}
             if rest:

@@ -17,7 +17,7 @@ from typing import Any
 
 from titer.errors import PlanError, did_you_mean
 from titer.provenance.fingerprint._canonical import decimal_text, packed
-from titer.provenance.fingerprint._json import Number, read
+from titer.provenance.fingerprint._json import Number, read, written
 from titer.provenance.fingerprint._stream import Source
 from titer.provenance.fingerprint._unicode import canonical
 from titer.provenance.fingerprint.fingerprint import Digest, Fingerprint, Limits, digest, refuse, within
@@ -67,6 +67,23 @@ def fingerprint(
     columns = {key.decode("utf-8"): digest("tr.cell", 1, [part]).hex() for key, part in parts.items()}
     missing = sum(value is None for value in row.values())
     return Fingerprint("row", (made,), {"columns": columns}, {"columns": len(row), "missing": missing})
+
+
+def normal_form(source: Source, limits: Limits | None = None) -> bytes:
+    """The row that `tr` is over, as a flat JSON object in the order of RFC 8785 with exact decimals and text in NFC.
+
+    >>> normal_form(b'{"b": 1.50, "a": "x"}')
+    b'{"a":"x","b":1.5}'
+    """
+    row = _flat(source, limits or Limits())
+    made = {_text(name, "a column name").decode(): _plain(value) for name, value in row.items()}
+    if len(made) < len(row):
+        raise refuse("malformed.duplicate_key", "each column once", "two names equal in NFC", "rename one")
+    return written(made)
+
+
+def _plain(value: Any) -> Any:
+    return _text(value, "text").decode() if type(value) is str else value
 
 
 def _flat(source: Source, limits: Limits) -> Mapping[str, Any]:

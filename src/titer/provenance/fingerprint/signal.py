@@ -9,8 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from titer.errors import PlanError
 from titer.provenance.fingerprint import _edf, _waveform, _wfdb
+from titer.provenance.fingerprint._channels import Channel, Channels
 from titer.provenance.fingerprint._stream import Source, opened
 from titer.provenance.fingerprint.fingerprint import Fingerprint, Limits, refuse
 
@@ -43,24 +47,48 @@ def fingerprint(source: Source | Mapping[str, Source], limits: Limits | None = N
     [True, True, False]
     """
     limits = limits or Limits()
+    return _read(source, limits, Channels(limits))
+
+
+def digital(
+    source: Source | Mapping[str, Source], limits: Limits | None = None
+) -> tuple[Fingerprint, tuple[tuple[Channel, NDArray[np.int32]], ...]]:
+    """The fingerprint of one recording, and each channel with its integers: just what `sg` and `rd` were made of.
+
+    What is made of these cannot differ between two files of equal digests, whatever their format, and whatever another
+    library makes of samples of several rates, of values that mark missing ones, or of ranges in a header.
+
+    Arguments
+        source, limits: as in `fingerprint`; `object_bytes` also bounds the integers, which are held.
+
+    >>> record = {"a.hea": b"a 1 500 2\\na.dat 16 200/mV 16 0 0 0 0 II\\n", "a.dat": bytes([1, 0, 2, 0])}
+    >>> [(channel.label, integers.tolist()) for channel, integers in digital(record)[1]]
+    [(b'II', [1, 2])]
+    """
+    limits = limits or Limits()
+    channels = Channels(limits, keep=True)
+    return _read(source, limits, channels), channels.kept()
+
+
+def _read(source: Source | Mapping[str, Source], limits: Limits, channels: Channels) -> Fingerprint:
     if isinstance(source, Mapping):
-        return _record(source, limits)
+        return _record(source, limits, channels)
     with opened(source, limits) as stream:
         head = stream.peek(_HEAD_BYTES)
         if _edf.recognizes(head):
-            return _edf.read(stream, limits)
+            return _edf.read(stream, limits, channels)
         if _waveform.recognizes(head):
-            return _waveform.read(stream, limits)
+            return _waveform.read(stream, limits, channels)
         if not _wfdb.recognizes(head):
             remedy = "give an EDF, BDF or DICOM file, or the header of a WFDB record"
             raise refuse("unsupported.format", "a signal in a known format", "another file", remedy)
         if not isinstance(source, (str, Path)):
             remedy = "give its path, or a mapping from file names to content"
             raise refuse("unsupported.no_samples", "a WFDB record", "its header alone", remedy)
-        return _wfdb.read(stream, _beside(Path(source).parent), limits)
+        return _wfdb.read(stream, _beside(Path(source).parent), limits, channels)
 
 
-def _record(files: Mapping[str, Source], limits: Limits) -> Fingerprint:
+def _record(files: Mapping[str, Source], limits: Limits, channels: Channels) -> Fingerprint:
     headers = [name for name in files if name.endswith(".hea")]
     if len(headers) != 1:
         raise PlanError("one header (.hea) among the files", str(len(headers)), "give the files of one record")
@@ -71,7 +99,7 @@ def _record(files: Mapping[str, Source], limits: Limits) -> Fingerprint:
         return files[name]
 
     with opened(files[headers[0]], limits) as stream:
-        return _wfdb.read(stream, named, limits)
+        return _wfdb.read(stream, named, limits, channels)
 
 
 def _beside(folder: Path) -> Callable[[str], Source]:

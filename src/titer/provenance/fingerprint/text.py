@@ -36,3 +36,13 @@ def fingerprint(source: Source, limits: Limits | None = None) -> Fingerprint:
             state.update(text.encode("utf-8"))
             seen.add(text)
     return Fingerprint("text", (Digest("tx", 1, state.value()),), notes=seen.counts())
+
+
+def normal_form(source: Source, limits: Limits | None = None) -> bytes:
+    """The text that `tx` is over: texts of equal `tx` have one normal form.
+
+    >>> normal_form("fie\\u0300vre\\r\\n".encode()).decode()
+    'fièvre\\n'
+    """
+    with opened(source, limits or Limits()) as stream:
+        return "".join(canonical(rest(stream))).encode("utf-8")

@@ -129,6 +129,14 @@ class Decider:
             found = Decision("error", ("guard.failed",), "The guard could not look it up.")
         return replace(found, fingerprint=made)
 
+    def fingerprint(self, source: Any, kind: str | None = None) -> Fingerprint | None:
+        """The fingerprint of an object; None where there is none."""
+        try:
+            return fingerprint_of(source, kind, self.limits)
+        except Exception as error:
+            _LOG.warning("no fingerprint of what is released", exc_info=quiet(error))
+            return None
+
     def _judge(self, made: Fingerprint, subject: str | None, encounter: str | None, expected: bytes | None) -> Decision:
         try:
             head = head_of(self.view, self.index, self.policy, self.origin, self._keyring)

@@ -44,6 +44,7 @@ KEYS = ("capture", "guard", "override")
 
 _POINT = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _FILE, _FORMAT = "site.json", 1
+_SHARED = ("postgresql://", "postgresql+psycopg://")
 _SAFE = "bring it back from its safe"
 
 
@@ -55,6 +56,8 @@ def create(folder: Path, *, index: str | None = None) -> Folder:
     """
     if (folder / _FILE).exists():
         raise _refused("a folder without a site", f"{folder}, which holds one", "choose another", "site.exists")
+    if index is not None and not index.startswith(_SHARED):
+        raise _refused("the address of a PostgreSQL database", "another", "leave it out for SQLite", "site.settings")
     with failing("a folder for the site"):
         (folder / "keys").mkdir(parents=True, exist_ok=True)
         for each in (folder, folder / "keys"):
@@ -75,6 +78,9 @@ class Folder:
             told = json.loads((path / _FILE).read_bytes())
             self._index = told["index"]
             if told["format"] != _FORMAT or not isinstance(self._index, str | None):
+                raise ValueError
+            # A folder may come from anybody: its address must not lead into another program's database file.
+            if self._index is not None and not self._index.startswith(_SHARED):
                 raise ValueError
         except FileNotFoundError as error:
             raise _refused(

@@ -121,6 +121,10 @@ def _guarded(door: Door, chosen: Chosen) -> Callable[[Request], Any]:
             return await run_in_threadpool(chosen(request), asked)
         except FingerprintError as error:
             return _json(refusal(413 if error.code.startswith("limit.") else 400, error.code))
+        except Exception as error:
+            # The web server would log its words, which may quote the object.
+            _LOG.critical("a request could not be answered: %s", type(error).__name__)
+            return _json(refusal(500, "guard.failed"))
         finally:
             door.leave(asked)
 

@@ -1,7 +1,7 @@
 """The guard around a model in the same process.
 
-The guard itself makes the model's input from the bytes that it has checked, digests it, and hands over a copy that
-nobody else holds. Its decision, a leaf of the ledger, binds
+The guard itself makes the model's input, from the content that it has digested (see `content.py`), digests that too,
+and hands over a copy that nobody else holds. Its decision, a leaf of the ledger, binds
 
     leaf hash of the record -> preparation -> input digest -> model digest -> output digest
 """
@@ -12,7 +12,7 @@ import hashlib
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from titer.errors import GuardError, ProvenanceError
 from titer.provenance.fingerprint import Fingerprint
 from titer.provenance.fingerprint import Limits as Parsing
 from titer.provenance.guard.chain import Chain
+from titer.provenance.guard.content import Content, digested
 from titer.provenance.guard.decide import Decider, Decision
 from titer.provenance.guard.index import Index
 from titer.provenance.guard.limits import Limits
@@ -87,6 +88,8 @@ class Guarded:
         preparation: str,
         quarantine: Quarantine | None,
         limits: Limits,
+        content: Content = digested,
+        kinds: Collection[str] | None = None,
         listeners: Sequence[Listener] = (),
     ) -> None:
         for what, value in (("the model's digest", model_digest), ("the preparation's digest", preparation)):
@@ -104,6 +107,7 @@ class Guarded:
         self._model, self._decider, self._chain = model, decider, chain
         self._model_digest, self._prepare, self._preparation = model_digest, prepare, preparation
         self._quarantine, self._limits = quarantine, limits
+        self._content, self._kinds = content, kinds
         self.policy = decider.policy
         self.listeners = Listeners(listeners)
 
@@ -168,8 +172,9 @@ class Guarded:
         if self._quarantine is None:
             raise GuardError("a quarantine", "none", "give one to the guard", code="guard.quarantine")
         held = self._quarantine.get(name)
+        raw = self._quarantine.read(held)
         checked = Decision(held.verdict, held.reasons, f"Released by two people: {held.verdict}.")
-        given = self._input(self._quarantine.read(held), checked)
+        given = self._input(raw, replace(checked, fingerprint=self._decider.fingerprint(raw, held.kind)))
         blind = self._decider.index.blinded
         more = {
             "first": blind("person", people[0]).hex(),
@@ -203,12 +208,26 @@ class Guarded:
     @stage("prepare")
     def _input(self, raw: Any, checked: Decision) -> Any:
         try:
-            given = private_copy(self._prepare(raw))
+            given = private_copy(self._prepare(self._seen(raw, checked.fingerprint)))
             tensor_digest(given)
         except Exception:
             self._note(replace(checked, reasons=("prepare.failed", *checked.reasons)), {}, done="failed")
             raise
         return given
+
+    def _seen(self, raw: Any, made: Fingerprint | None) -> Any:
+        """What the preparation is given; of what has no fingerprint, and so no sound verdict, the object itself."""
+        if made is None:
+            return raw
+        if self._kinds is not None and made.kind not in self._kinds:
+            # One file may be two objects: digested as one kind, it must not be prepared as another.
+            raise GuardError(
+                f"an object of kind {' or '.join(sorted(self._kinds))}",
+                made.kind,
+                "send it to the guard of its model",
+                code="prepare.kind",
+            )
+        return self._content(raw, made, self._decider.limits)
 
     @stage("detectors")
     def _detect(self, case: Case) -> tuple[Finding, ...]:
@@ -332,6 +351,8 @@ def guard(
     origin: str | None = None,
     limits: Limits | None = None,
     parsing: Parsing | None = None,
+    content: Content = digested,
+    kinds: Collection[str] | None = None,
     listeners: Sequence[Listener] = (),
 ) -> Guarded:
     """Put the guard in front of a model.
@@ -339,9 +360,11 @@ def guard(
     Arguments
         model: takes what `prepare` makes, gives arrays, numbers or text. ledger: where decisions are appended.
         policy: what the site asks. index: the private index. key: the guard's own, which signs decisions.
-        model_digest: SHA-256 (hexadecimal) of the weights. prepare: makes the model's input from an object's bytes.
+        model_digest: SHA-256 (hexadecimal) of the weights. prepare: makes the model's input from what `content` gives.
         preparation: its digest, see `program_digest`. quarantine: where withheld objects are kept.
         view, origin: another log to look captures up in. limits: before parsing. parsing: while parsing.
+        content: what `prepare` is given of an object, by default its digested content alone; see
+            `titer.provenance.guard.content`. kinds: of data that `prepare` takes, None for all.
         listeners: told of each decision once it is durable, see `titer.provenance.guard.trail`.
     """
     decider = Decider(view or LedgerView(ledger), origin or ledger.origin, index, policy, limits=parsing)
@@ -354,6 +377,8 @@ def guard(
         preparation=preparation,
         quarantine=quarantine,
         limits=limits or Limits(),
+        content=content,
+        kinds=kinds,
         listeners=listeners,
     )
 

@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import secrets
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -142,11 +143,16 @@ def require_two(first: str, second: str) -> tuple[str, str]:
     titer.errors.GuardError: expected the names of two people, got one twice; ...
     """
     one, other = first.strip(), second.strip()
-    if not one or not other or one.casefold() == other.casefold():
+    if not _bare(one) or not _bare(other) or _bare(one) == _bare(other):
         raise GuardError(
             "the names of two people",
-            "one twice" if one and other else "an empty one",
+            "one twice" if _bare(one) and _bare(other) else "an empty one",
             "ask a second person",
             code="override.people",
         )
     return one, other
+
+
+def _bare(name: str) -> str:
+    """Letters and digits of a name: blanks, dots, hidden characters and other forms of a letter make nobody another."""
+    return "".join(each for each in unicodedata.normalize("NFKC", name).casefold() if each.isalnum())

@@ -30,7 +30,7 @@ class Tokens:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._stamp: tuple[int, int, int] | None = None
+        self._stamp: tuple[int, ...] | None = None
         self._hashes: dict[str, bytes] = {}
         self._current()
 
@@ -47,7 +47,7 @@ class Tokens:
         with self._lock:
             try:
                 told = self._path.stat()
-                stamp = (told.st_ino, told.st_size, told.st_mtime_ns)
+                stamp = (told.st_ino, told.st_size, told.st_mtime_ns, told.st_mode)
                 if stamp != self._stamp:
                     if told.st_mode & 0o022:
                         raise _refused("a file of tokens that its owner alone may write", "others may", "chmod go-w it")

@@ -256,7 +256,9 @@ def _failing() -> Iterator[None]:
 def _named(header: Path) -> list[str]:
     """The files of samples that a WFDB header names; none where it is no header, which the fingerprint then refuses."""
     try:
-        with header.open("rb") as stream:
+        # A name may have become a link or a pipe since it was looked at; neither is followed nor waited for.
+        handle = os.open(header, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(handle, "rb") as stream:
             lines = stream.read(_HEADER_BYTES).splitlines()
     except OSError:
         return []

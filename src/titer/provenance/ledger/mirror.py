@@ -6,12 +6,14 @@ it goes on from the tree that it has, whatever it accepts is an extension of wha
 
 from __future__ import annotations
 
+import http.client
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from titer.errors import LedgerError
 from titer.provenance.ledger.checkpoint import Checkpoint
@@ -19,6 +21,9 @@ from titer.provenance.ledger.publish import Site
 from titer.provenance.ledger.recompute import WIDTH, Rebuild, place, read_edge, split_bundle
 
 _LARGEST = WIDTH * (2 + 65535)
+_PIECE = 1 << 20
+_PATIENCE = 4
+"""Times the seconds of one step, for a whole file."""
 
 
 class Source(Protocol):
@@ -48,19 +53,33 @@ class _Folder:
             raise _unreachable(f"{self._folder / path}: {error.strerror}") from error
 
 
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """Follows no redirection: a log must not choose which other servers of ours are asked."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+_OPENER = urllib.request.build_opener(_Stay)
+
+
 class _Web:
     def __init__(self, prefix: str, timeout: float) -> None:
         self._prefix, self._timeout = prefix, timeout
 
     def __call__(self, path: str) -> bytes | None:
+        until, raw = time.monotonic() + _PATIENCE * self._timeout, b""
         try:
-            with urllib.request.urlopen(f"{self._prefix}/{path}", timeout=self._timeout) as answer:
-                raw: bytes = answer.read(_LARGEST + 1)
+            with _OPENER.open(f"{self._prefix}/{path}", timeout=self._timeout) as answer:
+                while len(raw) <= _LARGEST and (piece := answer.read1(_PIECE)):
+                    raw += piece
+                    if time.monotonic() > until:
+                        raise TimeoutError("it dawdles")
         except urllib.error.HTTPError as error:
             if error.code == 404:
                 return None
             raise _unreachable(f"{path}: status {error.code}") from error
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             raise _unreachable(f"{path}: {error}") from error
         if len(raw) > _LARGEST:
             raise _unreachable(f"{path}: more than {_LARGEST} bytes")

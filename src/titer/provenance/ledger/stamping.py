@@ -25,9 +25,9 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from titer.errors import LedgerError, ProvenanceError
+from titer.errors import LedgerError, ProvenanceError, RecordError
 from titer.provenance.ledger import tokens
-from titer.provenance.ledger.checkpoint import Checkpoint
+from titer.provenance.ledger.checkpoint import Checkpoint, number
 from titer.provenance.ledger.note import Note
 from titer.provenance.ledger.publish import failing, put
 
@@ -35,6 +35,8 @@ _LOG = logging.getLogger(__name__)
 _FILE = "authorities.json"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
 _AGAIN = 60.0
+_MOST = 64
+"""The most authorities of a list."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,15 @@ def parse_list(raw: bytes) -> list[Stamped]:
     """The list of tokens; LedgerError for one that is damaged."""
     try:
         rows = [line.split(" ") for line in raw.decode("ascii").splitlines()]
-        return [Stamped(int(size), name, int(first), int(last)) for size, name, first, last in rows]
-    except ValueError as error:
+        found = [Stamped(number(size), name, number(first), number(last)) for size, name, first, last in rows]
+        # Names choose files, and each authority asks for some: a list comes from whoever has the log.
+        if (
+            not all(_NAME.fullmatch(each.authority) for each in found)
+            or len({each.authority for each in found}) > _MOST
+        ):
+            raise ValueError("names of a few authorities")
+        return found
+    except (ValueError, RecordError) as error:
         raise LedgerError("a list of time tokens", str(error), "fetch it again", code="token.list") from error
 
 

@@ -77,7 +77,8 @@ def check_token(raw: bytes, message: bytes, roots: Sequence[x509.Certificate], *
         signer = next(iter(answer.signed_data.signer_infos))
         known = [x509.load_der_x509_certificate(each) for each in answer.signed_data.certificates]
         own = (signer.issuer, signer.serial_number)
-        name = next(each.subject for each in known if (each.issuer, each.serial_number) == own)
+        # No signature covers which certificates come along: one more of the same number must not lend its name.
+        (name,) = {each.subject for each in known if (each.issuer, each.serial_number) == own}
     except (VerificationError, ValueError, StopIteration) as error:
         raise _refused("one over this checkpoint, by a trusted authority", str(error), "token.signature") from error
     made = told.gen_time if told.gen_time.tzinfo else told.gen_time.replace(tzinfo=UTC)

@@ -84,8 +84,10 @@ def trust(folder: Path, keys: Sequence[str]) -> WitnessSettings:
         place = _place(folder, each.name)
         with failing("a folder for what is cosigned"):
             (place / "evidence").mkdir(parents=True, exist_ok=True)
-        # Written once: that it is missing later means that a memory was lost, not that there was none.
-        if each.name not in {note.Verifier.parse(key).name for key in settings.logs}:
+        # Written once: that it is missing later means that a memory was lost, not that there was none. One that is
+        # there stays, whatever the settings say: a log that was left out and comes back has the past that it had.
+        known = {note.Verifier.parse(key).name for key in settings.logs}
+        if each.name not in known and not (place / "checkpoint").exists():
             put(place / "checkpoint", _NONE)
         settings = replace(settings, logs=(*(key for key in settings.logs if key != str(each)), str(each)))
     _write(folder, settings)

@@ -20,6 +20,7 @@ _DONE = (200, 201, 412)
 """412: more than one is there already."""
 _LATER = (401, 403, 408, 425, 429)
 """What a new token, or patience, mends."""
+_LITTLE = 1 << 16
 
 
 class FhirServer:
@@ -74,9 +75,16 @@ class FhirServer:
         if self._token is not None:
             headers["Authorization"] = f"Bearer {self._token()}"
         try:
-            status = self._client.post(
-                f"{self._url}/{resource['resourceType']}", content=raw, headers=headers
-            ).status_code
+            # The status is all that counts; what the server says beside it is not read, however long it goes on.
+            with self._client.stream(
+                "POST", f"{self._url}/{resource['resourceType']}", content=raw, headers=headers
+            ) as answer:
+                status = answer.status_code
+                if int(answer.headers.get("Content-Length", _LITTLE + 1)) <= _LITTLE:
+                    # Read to its end, a short answer leaves the connection open for the next.
+                    answer.read()
+        except ValueError as error:
+            raise _failed("an answer of no length", "trail.unreachable") from error
         except httpx.HTTPError as error:
             raise _failed(type(error).__name__, "trail.unreachable") from error
         if status in _DONE:
