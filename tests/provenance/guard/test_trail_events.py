@@ -176,8 +176,11 @@ def test_every_code_of_the_guard_and_what_it_calls_may_be_told() -> None:
 
 
 def _is_setting(word: str) -> bool:
-    """Raised while a guard is set up, which no decision follows."""
-    return word in {"guard.digest", "guard.quarantine", "index.secret", "index.owner", "derive.parents", "key.open"}
+    """Raised while a guard is set up, or by a command beside it, which no decision follows."""
+    return word in {
+        "guard.digest", "guard.quarantine", "index.secret", "index.owner", "derive.parents", "key.open", "key.name",
+        "key.exists", "opening.erased",
+    }  # fmt: skip
 
 
 def test_detectors_that_come_along_are_told_by_their_code() -> None:
