@@ -57,7 +57,7 @@ def serving(*words: object, folder: Path) -> Iterator[dict[str, str]]:
             process.send_signal(signal.SIGTERM)
             rest, errors = process.communicate(timeout=60)
             assert process.returncode == 0, errors
-            found["said"] = rest
+            found["said"], found["logged"] = rest, errors
 
 
 def onnx_sum(path: Path) -> None:
@@ -125,6 +125,10 @@ def test_a_hospital_from_the_command_line(place: Path) -> None:
             answer = client.post("/dicom", content=raw, headers=headers).json()
             assert answer["verdict"] == "verified"
             assert len(answer["output"]["score"]) == 1
+
+    lines = [json.loads(line) for line in front["logged"].splitlines()]
+    assert [line["action"] for line in lines if "action" in line] == ["pass", "quarantine", "pass"]
+    assert all("time" in line and line["logger"].startswith("titer.") for line in lines)
 
     files = {path.name: path.read_text() for path in (place / "site" / "trail" / "guard" / "fhir").glob("*.ndjson")}
     assert {name: text.count("\n") for name, text in files.items()} == {

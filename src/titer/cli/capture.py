@@ -74,11 +74,12 @@ def dicom(
     open_door: bool,
 ) -> int:
     """Receive images over C-STORE; senders hear of success once a published checkpoint covers the record."""
-    from titer.cli.serving import dicom_tls, tls_of, wait
+    from titer.cli.serving import dicom_tls, logged, tls_of, wait
     from titer.provenance.guard.dicom import Receiver, capturing
 
     tls = dicom_tls(host, tls_of(certificate, private_key, authorities), open_door=open_door)
     with (
+        logged(),
         _point(ledger, site, point) as capturer,
         Receiver(
             capturing(capturer, _said),
@@ -118,7 +119,7 @@ def http(
     open_door: bool,
 ) -> int:
     """Receive text, FHIR, rows, claims, signals and images over HTTP and STOW-RS."""
-    from titer.cli.serving import tls_of, wait
+    from titer.cli.serving import logged, tls_of, wait
     from titer.provenance.guard.http import application
     from titer.provenance.guard.intake import Door
     from titer.provenance.guard.limits import Limits
@@ -131,6 +132,7 @@ def http(
     require_safe(host, known, tls, open_door=open_door)
     door = Door(known, Limits(object_bytes=object_bytes, rate=rate, burst=burst))
     with (
+        logged(),
         _point(ledger, site, point) as capturer,
         Server(application(recording(capturer, _said), door), host=host, port=port, tls=tls) as server,
     ):
@@ -161,12 +163,13 @@ def watch(
     """Capture each file of FOLDER once, when nobody writes it any more."""
     import signal
 
+    from titer.cli.serving import logged
     from titer.provenance.guard.limits import Limits
     from titer.provenance.guard.watch import Watch
 
     stop = threading.Event()
     limits = Limits(object_bytes=object_bytes)
-    with _point(ledger, site, point) as capturer:
+    with logged(), _point(ledger, site, point) as capturer:
         watched = Watch(
             folder,
             capturer,

@@ -90,9 +90,9 @@ def run(config: Path) -> int:
     """Stand in front of a model, as the settings in CONFIG say, until stopped."""
     from titer.cli.guard_plan import read_plan
     from titer.cli.guard_run import running
-    from titer.cli.serving import wait
+    from titer.cli.serving import logged, wait
 
-    with running(read_plan(config)) as addresses:
+    with logged(), running(read_plan(config)) as addresses:
         wait(addresses)
     return 0
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ssl
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,25 @@ from titer.errors import PlanError
 
 if TYPE_CHECKING:
     from titer.provenance.guard.serving import Tls
+
+
+@contextmanager
+def logged() -> Iterator[None]:
+    """Meanwhile the program's log is written to standard error, as lines of JSON that hold no identifier."""
+    import logging
+
+    from titer.provenance.guard.trail.logs import OURS, handler
+
+    log, lines = logging.getLogger(OURS), handler()
+    before = log.level, log.propagate
+    log.addHandler(lines)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(lines)
+        log.level, log.propagate = before
 
 
 def wait(addresses: Iterable[str]) -> None:

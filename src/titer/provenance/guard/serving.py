@@ -52,12 +52,12 @@ def require_safe(host: str, tokens: Tokens | None, tls: Tls | None, *, open_door
     """Refuse to serve without tokens, unless on this machine alone and told to; and tokens in the clear to others."""
     alone = is_loopback(host)
     if tokens is None and not (alone and open_door):
-        raise _refused(
-            "tokens of callers" if alone else "tokens of callers, for a server that other machines reach",
-            "none",
-            "make a file of them with `titer guard token`" + (", or say that nobody else is here" if alone else ""),
-            "serve.tokens",
-        )
+        expected, remedy = "tokens of callers", "make a file of them with `titer guard token`"
+        if alone:
+            remedy += ", or say 'open' where nobody else uses this machine"
+        else:
+            expected += ", for a server that other machines reach"
+        raise _refused(expected, "none", remedy, "serve.tokens")
     if not alone and tls is None:
         raise _refused(
             "a certificate, for a server that other machines reach", "none", "give certificate and key", "serve.tls"
