@@ -403,7 +403,8 @@ def test_claims_beyond_the_bounds_are_called_wrong(story: Story) -> None:
     assert _claim(inside, low, high) == ["claimed time: within these bounds"]
     assert _claim(inside + year, low, high)[0].startswith("claimed time: wrong")
     assert _claim(inside - year, low, high)[0].startswith("claimed time: 364 days")
-    assert _claim(inside + year, low, None) == ["claimed time: within these bounds"]
+    assert _claim(inside + year, low, None) == ["claimed time: within this bound"]
+    assert _claim(inside, None, None) == ["claimed time: nothing to hold it against"]
     assert _claim(1 << 53, low, high)[0].endswith("is no date")
 
 

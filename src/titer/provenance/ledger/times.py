@@ -166,7 +166,9 @@ def _claim(claimed: int, earliest: datetime | None, latest: datetime | None) -> 
         return [f"claimed time: wrong, for the record was there {at - latest} before it"]
     if earliest is not None and at < earliest:
         return [f"claimed time: {earliest - at} before it can have entered: kept back, or a clock that was wrong"]
-    return ["claimed time: within these bounds"]
+    if earliest is None and latest is None:
+        return ["claimed time: nothing to hold it against"]
+    return [f"claimed time: within {'these bounds' if earliest and latest else 'this bound'}"]
 
 
 def _entries(raw: bytes) -> list[tuple[str, tuple[bytes, bytes, list[bytes]]]]:
