@@ -22,7 +22,7 @@ from titer.errors import DataError, GuardError
 from titer.provenance.fingerprint import fingerprint_of
 from titer.provenance.guard import folder
 from titer.provenance.guard.capture import Capture
-from titer.provenance.guard.chain import Chain
+from titer.provenance.ledger.chain import Chain
 from titer.provenance.ledger.settings import create, opened
 
 SETS: dict[str, dict[str, Any]] = {

@@ -22,13 +22,13 @@ from pydicom.uid import generate_uid
 
 from titer.provenance.fingerprint import fingerprint_of
 from titer.provenance.guard.capture import Capture
-from titer.provenance.guard.chain import Chain
 from titer.provenance.guard.dicom import Receiver, capturing
 from titer.provenance.guard.index import Index
 from titer.provenance.guard.inprocess import guard
 from titer.provenance.guard.policy import Policy
 from titer.provenance.guard.quarantine import Quarantine
 from titer.provenance.ledger import settings
+from titer.provenance.ledger.chain import Chain
 from titer.provenance.ledger.verify import verify
 
 PROGRAMS = ("storescp", "storescu")

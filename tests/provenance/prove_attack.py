@@ -26,13 +26,13 @@ from titer.provenance.fingerprint import fingerprint_of
 from titer.provenance.fingerprint.dicom import changed_boxes
 from titer.provenance.guard import demo
 from titer.provenance.guard.capture import Capture
-from titer.provenance.guard.chain import Chain
 from titer.provenance.guard.dicom import Receiver, capturing, guarding, send
 from titer.provenance.guard.index import Index
 from titer.provenance.guard.inprocess import Answer, guard
 from titer.provenance.guard.policy import Policy
 from titer.provenance.guard.quarantine import Quarantine
 from titer.provenance.guard.tensor import program_digest, tensor_digest
+from titer.provenance.ledger.chain import Chain
 
 
 def images(folder: Path) -> dict[str, tuple[bytes, bytes]]:

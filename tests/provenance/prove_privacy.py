@@ -31,7 +31,6 @@ from pydicom.data import get_testdata_file
 
 from titer.provenance.fingerprint import digest, fingerprint_of
 from titer.provenance.guard.capture import Capture
-from titer.provenance.guard.chain import Chain
 from titer.provenance.guard.decide import Decider
 from titer.provenance.guard.index import Index
 from titer.provenance.guard.inprocess import guard
@@ -39,6 +38,7 @@ from titer.provenance.guard.policy import Policy
 from titer.provenance.guard.quarantine import Quarantine
 from titer.provenance.guard.view import LedgerView
 from titer.provenance.ledger import settings
+from titer.provenance.ledger.chain import Chain
 from titer.provenance.ledger.ledger import Ledger
 from titer.provenance.ledger.record import Opening, parse
 from titer.provenance.ledger.verify import verify

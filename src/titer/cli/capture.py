@@ -220,8 +220,8 @@ def cases(ledger: Path, site: Path, where: str, *, point: str, root: Path | None
 def _point(ledger: Path, site: Path, name: str) -> Iterator[Capture]:
     """A capture point of a site."""
     from titer.provenance.guard.capture import Capture
-    from titer.provenance.guard.chain import Chain
     from titer.provenance.guard.folder import Folder
+    from titer.provenance.ledger.chain import Chain
     from titer.provenance.ledger.settings import opened
 
     if name in ("guard", "override"):

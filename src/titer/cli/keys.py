@@ -55,7 +55,7 @@ def add(
     folder: Path, fresh: str, *, old: Path, administrator: Path | None, approval: str | None, timeout: float
 ) -> int:
     """Bring the public key NEW into the log in FOLDER: signed by an old key and by an administrator."""
-    from titer.provenance.guard.chain import Chain
+    from titer.provenance.ledger.chain import Chain
     from titer.provenance.ledger.keychange import bring_in
     from titer.provenance.ledger.settings import opened
 
@@ -80,7 +80,7 @@ def revoke(
     folder: Path, which: str, *, start: int, administrator: Path | None, own: Path | None, timeout: float
 ) -> int:
     """Put what KEY signed from an index on in doubt, for ever."""
-    from titer.provenance.guard.chain import Chain
+    from titer.provenance.ledger.chain import Chain
     from titer.provenance.ledger.keychange import revoke as end
     from titer.provenance.ledger.settings import opened
 
@@ -100,7 +100,7 @@ def revoke(
 @click.option("--timeout", type=float, default=30.0, show_default=True, help="Seconds to wait.")
 def retire(folder: Path, which: str, *, administrator: Path | None, own: Path | None, timeout: float) -> int:
     """End KEY, as planned: what it signs later does not count."""
-    from titer.provenance.guard.chain import Chain
+    from titer.provenance.ledger.chain import Chain
     from titer.provenance.ledger.keychange import retire as end
     from titer.provenance.ledger.settings import opened
 

@@ -11,12 +11,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from provenance_tools import ORIGIN, address, check, mark_of, sign
 
 from titer.provenance.guard.capture import Capture
-from titer.provenance.guard.chain import Chain
 from titer.provenance.guard.index import Index
 from titer.provenance.guard.inprocess import Guarded, guard
 from titer.provenance.guard.policy import Policy
 from titer.provenance.guard.quarantine import Quarantine
 from titer.provenance.ledger import merkle, record
+from titer.provenance.ledger.chain import Chain
 from titer.provenance.ledger.ledger import Admitted, Ledger
 from titer.provenance.ledger.mark import Mark
 from titer.provenance.ledger.publish import Site as Files

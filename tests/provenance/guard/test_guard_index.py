@@ -13,8 +13,8 @@ from guard_tools import Counting, Hospital
 
 from titer.errors import GuardError
 from titer.provenance.guard.capture import Capture
-from titer.provenance.guard.chain import Chain
 from titer.provenance.guard.index import Index
+from titer.provenance.ledger.chain import Chain
 from titer.provenance.ledger.checkpoint import Checkpoint
 from titer.provenance.ledger.record import Opening
 

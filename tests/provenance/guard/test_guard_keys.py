@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from guard_tools import Counting, Hospital
 
 from titer.errors import GuardError
-from titer.provenance.guard.chain import Chain
 from titer.provenance.guard.policy import Policy
 from titer.provenance.guard.view import LedgerView
+from titer.provenance.ledger.chain import Chain
 from titer.provenance.ledger.keychange import bring_in, public_of, retire, revoke
 
 ADMIN = Ed25519PrivateKey.from_private_bytes(b"a" * 32)

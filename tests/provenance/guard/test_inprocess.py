@@ -12,12 +12,12 @@ from guard_tools import MODEL, PREPARATION, Counting, Hospital, letters
 
 from titer.errors import GuardError, LedgerError
 from titer.provenance.fingerprint import fingerprint_of
-from titer.provenance.guard.chain import Chain
 from titer.provenance.guard.inprocess import unbound
 from titer.provenance.guard.limits import Limits
 from titer.provenance.guard.policy import Finding, Policy
 from titer.provenance.guard.quarantine import Quarantine
 from titer.provenance.guard.view import LedgerView
+from titer.provenance.ledger.chain import Chain
 from titer.provenance.ledger.record import Opening, Record, origin_of, parse
 
 

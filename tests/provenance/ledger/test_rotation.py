@@ -13,9 +13,9 @@ from provenance_tools import ORIGIN, make_signed, mark_of
 from titer.cli.main import cli
 from titer.errors import LedgerError, RecordError
 from titer.provenance.fingerprint import fingerprint_of
-from titer.provenance.guard.chain import Chain
 from titer.provenance.ledger import merkle, rotate, settings, tiles
 from titer.provenance.ledger.about_keys import about_keys
+from titer.provenance.ledger.chain import Chain
 from titer.provenance.ledger.checkpoint import Checkpoint
 from titer.provenance.ledger.export import export
 from titer.provenance.ledger.keychange import approve, bring_in, public_of, retire, revoke

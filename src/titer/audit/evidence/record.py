@@ -23,7 +23,7 @@ from titer.errors import LedgerError, ReportError, StoreError
 
 if TYPE_CHECKING:
     from titer.audit.plan import Plan
-    from titer.provenance.guard.chain import Chain
+    from titer.provenance.ledger.chain import Chain
 
 
 def plan_text(digest: str) -> bytes:
@@ -120,7 +120,7 @@ class Keeper:
 
     @contextmanager
     def _chain(self) -> Iterator[Chain]:
-        from titer.provenance.guard.chain import Chain
+        from titer.provenance.ledger.chain import Chain
         from titer.provenance.ledger.settings import opened
 
         with opened(self._ledger) as ledger:

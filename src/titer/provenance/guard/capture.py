@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 from titer.errors import GuardError
 from titer.provenance.fingerprint import Fingerprint, Limits, fingerprint_of
-from titer.provenance.guard.chain import Chain
 from titer.provenance.guard.index import Index
 from titer.provenance.guard.subject import digests_of
 from titer.provenance.guard.trail.event import event_of
 from titer.provenance.guard.trail.listeners import Listener, Listeners
+from titer.provenance.ledger.chain import Chain
 from titer.provenance.ledger.ledger import Appended
 from titer.provenance.ledger.record import Opening
 

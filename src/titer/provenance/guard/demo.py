@@ -16,7 +16,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from titer.errors import RecordError
 from titer.provenance.fingerprint.dicom import changed_boxes
 from titer.provenance.guard.capture import Capture, Captured
-from titer.provenance.guard.chain import Chain
 from titer.provenance.guard.dicom import SUCCESS, Receiver, capturing, guarding, send
 from titer.provenance.guard.index import Index
 from titer.provenance.guard.inprocess import Answer, guard
@@ -24,6 +23,7 @@ from titer.provenance.guard.policy import Policy
 from titer.provenance.guard.quarantine import Held, Quarantine
 from titer.provenance.guard.tensor import program_digest, tensor_digest
 from titer.provenance.ledger import merkle, record
+from titer.provenance.ledger.chain import Chain
 from titer.provenance.ledger.checkpoint import Checkpoint
 from titer.provenance.ledger.ledger import Admitted, Ledger
 from titer.provenance.ledger.mark import FileMark, Mark

@@ -21,7 +21,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from titer.errors import GuardError, ProvenanceError
 from titer.provenance.fingerprint import Fingerprint
 from titer.provenance.fingerprint import Limits as Parsing
-from titer.provenance.guard.chain import Chain
 from titer.provenance.guard.content import Content, digested
 from titer.provenance.guard.decide import Decider, Decision
 from titer.provenance.guard.index import Index
@@ -35,6 +34,7 @@ from titer.provenance.guard.trail.codes import known
 from titer.provenance.guard.trail.event import Done, Event, event_of
 from titer.provenance.guard.trail.listeners import Listener, Listeners
 from titer.provenance.guard.view import LedgerView, View
+from titer.provenance.ledger.chain import Chain
 from titer.provenance.ledger.ledger import Appended, Ledger
 from titer.provenance.ledger.record import parse
 

@@ -16,7 +16,7 @@ from titer.provenance.ledger.ledger import Appended
 from titer.provenance.ledger.record import FIRST, Record, origin_of
 
 if TYPE_CHECKING:
-    from titer.provenance.guard.chain import Chain
+    from titer.provenance.ledger.chain import Chain
 
 
 def public_of(key: Ed25519PrivateKey) -> str:

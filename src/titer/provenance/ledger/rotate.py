@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from titer.errors import LedgerError
-from titer.provenance.guard.chain import Chain
+from titer.provenance.ledger.chain import Chain
 from titer.provenance.ledger.keychange import bring_in, public_of, revoke
 from titer.provenance.ledger.keyfile import PrivateKey, write_private
 from titer.provenance.ledger.ledger import Appended
