@@ -24,7 +24,7 @@ from titer.cli.guard_plan import ModelPlan, read_plan
 from titer.cli.guard_prepare import preparation
 from titer.errors import GuardError, PlanError
 from titer.provenance.guard.dicom import SUCCESS, send
-from titer.provenance.ledger.settings import state
+from titer.provenance.ledger.operations import state
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guard.md"
 NOTE = "No acute finding."

@@ -37,7 +37,7 @@ from titer.provenance.guard.inprocess import guard
 from titer.provenance.guard.policy import Policy
 from titer.provenance.guard.quarantine import Quarantine
 from titer.provenance.guard.view import LedgerView
-from titer.provenance.ledger import settings
+from titer.provenance.ledger import operations, settings
 from titer.provenance.ledger.chain import Chain
 from titer.provenance.ledger.ledger import Ledger
 from titer.provenance.ledger.record import Opening, parse
@@ -257,7 +257,7 @@ def erase(folder: Path) -> bool:
     verdicts = [decider.decide(raw, "text", subject="p1").verdict for raw in texts]
     index.close()
     ledger.close()
-    faults = settings.examine(folder / "log").faults
+    faults = operations.examine(folder / "log").faults
     others = verdicts.count("verified")
     placed = outcomes.count("undecided") + outcomes.count("altered") + outcomes.count("verified")
     print(f"{len(stored)} stored secrets against {len(content)} digests of the erased content: {matched} match")

@@ -29,7 +29,8 @@ from provenance_tools import KEY, ORIGIN, make_signed, signed_batch, signed_leaf
 
 from titer.provenance.ledger import batch
 from titer.provenance.ledger.ledger import Ledger
-from titer.provenance.ledger.settings import examine, formed
+from titer.provenance.ledger.operations import examine
+from titer.provenance.ledger.settings import formed
 
 RUNS = 5
 FORMED = partial(formed, ORIGIN)

@@ -37,7 +37,7 @@ def restore(source: str, folder: Path, database: str | None) -> int:
 
     FOLDER needs settings and keys, and no database. What is older than the high-water mark is refused.
     """
-    from titer.provenance.ledger.settings import restored
+    from titer.provenance.ledger.operations import restored
 
     told = restored(source, folder, database)
     click.echo(f"Restored {told.size} entries of {told.origin}")

@@ -127,7 +127,7 @@ def serve(folder: Path, host: str, port: int, *, scrub: bool) -> int:
 @click.option("--format/--no-format", "formats", default=True, show_default=True, help="Parse each record.")
 def fsck(folder: Path, *, repair: bool, resume: bool, formats: bool) -> int:
     """Rebuild everything from the entries, compare it with all that is stored, and name each damaged place."""
-    from titer.provenance.ledger.settings import examine
+    from titer.provenance.ledger.operations import examine
 
     found = examine(folder, repair=repair, resume=resume, formats=formats)
     for fault in found.mended:
@@ -163,7 +163,8 @@ def freeze(folder: Path, last: Path | None) -> int:
 @click.option("--database", help="postgresql+psycopg://... (default: SQLite in TARGET).")
 def shard(folder: Path, target: Path, origin: str, mark: str, database: str | None) -> int:
     """Freeze the log in FOLDER and begin its successor in TARGET."""
-    from titer.provenance.ledger.settings import opened, succeeded
+    from titer.provenance.ledger.operations import succeeded
+    from titer.provenance.ledger.settings import opened
     from titer.provenance.ledger.shard import shard as begin
 
     with (
@@ -178,7 +179,7 @@ def shard(folder: Path, target: Path, origin: str, mark: str, database: str | No
 @click.argument("folder", type=_FOLDER)
 def status(folder: Path) -> int:
     """Print how the ledger is: sizes, queue, holder of the lease, mark, halt."""
-    from titer.provenance.ledger.settings import state
+    from titer.provenance.ledger.operations import state
     from titer.provenance.ledger.stamping import last_tokens
 
     told = state(folder) | last_tokens(folder)

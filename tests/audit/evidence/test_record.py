@@ -199,7 +199,7 @@ def test_what_was_stopped_before_its_receipt_is_not_recorded_twice(
 ) -> None:
     """Two records of one plan would look like two reports of which one is kept back."""
     from titer.audit.evidence import record
-    from titer.provenance.ledger.settings import state
+    from titer.provenance.ledger.operations import state
 
     for name in ("report.opening.json", "report.tlog-proof"):
         (copied / name).unlink()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from guard_tools import Counting, Hospital, letters
 
-from titer.errors import GuardError
+from titer.errors import GuardError, ProvenanceError
 from titer.provenance.guard.explain import explain
 from titer.provenance.guard.folder import KEYS, Folder, create
 from titer.provenance.guard.quarantine import Quarantine
@@ -24,7 +24,7 @@ def code(path: Path, work: str) -> str:
         elif work == "key":
             folder.public("capture")
 
-    with pytest.raises(GuardError) as told:
+    with pytest.raises(ProvenanceError) as told:
         done()
     return told.value.code
 

@@ -18,7 +18,7 @@ from provenance_tools import ORIGIN, check, examined, leaf, make, mark_of, signe
 
 from titer.cli.main import main
 from titer.errors import LedgerError, LedgerRolledBack, RecordError
-from titer.provenance.ledger import settings, witness_folder
+from titer.provenance.ledger import operations, settings, witness_folder
 from titer.provenance.ledger.asker import Asker, Conflict, Round
 from titer.provenance.ledger.checkpoint import Checkpoint
 from titer.provenance.ledger.cosigning import Witnesses
@@ -148,7 +148,7 @@ def test_what_is_published_carries_a_quorum_and_receipts_meet_the_policy(log: Pa
             receipt.check(accepted.checkpoint)
             assert accepted.satisfied
             assert len(accepted.witnesses) >= 2
-    assert settings.examine(log).faults == []
+    assert operations.examine(log).faults == []
 
 
 def test_one_witness_may_be_down_and_two_may_not(log: Path, party: Party) -> None:
@@ -169,7 +169,7 @@ def test_one_witness_may_be_down_and_two_may_not(log: Path, party: Party) -> Non
         party.start(1)
         assert ledger.append(signed_leaf("a", 3)).state == "published"
         assert ledger.receipt(2)
-    assert settings.examine(log).faults == []
+    assert operations.examine(log).faults == []
 
 
 def test_after_an_outage_it_catches_up_by_itself(log: Path, party: Party) -> None:
@@ -185,7 +185,7 @@ def test_after_an_outage_it_catches_up_by_itself(log: Path, party: Party) -> Non
         while ledger.site.checkpoint() is None and time.monotonic() < until:
             time.sleep(0.01)
         assert ledger.signing.check(ledger.checkpoint()).size == 601
-    assert settings.examine(log).faults == []
+    assert operations.examine(log).faults == []
 
 
 def test_an_hour_of_attempts_changes_nothing(log: Path, party: Party) -> None:
@@ -211,7 +211,7 @@ def test_an_hour_of_attempts_changes_nothing(log: Path, party: Party) -> None:
     assert ledger.signing.check(ledger.checkpoint()).size == 12
     sequencer.resign()
     ledger.close()
-    assert settings.examine(log).faults == []
+    assert operations.examine(log).faults == []
 
 
 def test_a_ledger_gets_its_witnesses_later(party: Party, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from provenance_tools import ORIGIN, make_signed, mark_of
 from titer.cli.main import cli
 from titer.errors import LedgerError, RecordError
 from titer.provenance.fingerprint import fingerprint_of
-from titer.provenance.ledger import merkle, rotate, settings, tiles
+from titer.provenance.ledger import merkle, operations, rotate, settings, tiles
 from titer.provenance.ledger.about_keys import about_keys
 from titer.provenance.ledger.chain import Chain
 from titer.provenance.ledger.checkpoint import Checkpoint
@@ -116,7 +116,7 @@ def test_keys_rotate_under_load(folder: Path) -> None:
         last = ledger.store.size()
         leaf, proof = ledger.store.find(point.chain.public, 0), tiles.inclusion(ledger.site.read, early, last)
         root = merkle.frontier(tiles.Tiles(ledger.site.read, last), last).root()
-    assert settings.examine(folder).faults == []
+    assert operations.examine(folder).faults == []
     assert begun.old[0] == str(old_key.verifier)
     assert ended.new == begun.new
     # Which keys have signed what: the old one up to its end, the new one from its beginning.
@@ -156,7 +156,7 @@ def test_stolen_keys_are_replaced_at_once(folder: Path) -> None:
         done = rotate.replace(folder, ADMIN, 2)
         late = point.capture("late")
         fresh = [ledger.receipt(each) for each in (*index, late)]
-    assert settings.examine(folder).faults == []
+    assert operations.examine(folder).faults == []
     rules = policy(str(stolen.verifier), done.new[0], more=f"#titer administrator {public_of(ADMIN)}\n")
     # Every key that signs records must be named once one is; none is here.
     about = about_keys(source_at(str(folder / "public")), rules).receipts
@@ -193,7 +193,7 @@ def test_a_rotation_that_was_cut_off_goes_on(folder: Path, monkeypatch: pytest.M
     done = rotate.begin(folder, ADMIN)
     assert settings.read(folder).keys == half.keys
     assert rotate.finish(folder).new == done.new
-    assert settings.examine(folder).faults == []
+    assert operations.examine(folder).faults == []
 
 
 def test_a_log_turns_its_keys_more_than_once_and_is_exported_and_mirrored_through_it(folder: Path) -> None:
@@ -219,7 +219,7 @@ def test_a_log_turns_its_keys_more_than_once_and_is_exported_and_mirrored_throug
         end = export(ledger.store, ledger.site, folder.with_name("copy"), ledger.signing.check)
         assert ledger.signing.check(next(ledger.store.checkpoints()).note).size == 1
     assert end.size == 5
-    assert settings.examine(folder).faults == []
+    assert operations.examine(folder).faults == []
 
 
 def test_witnesses_and_the_policy_of_a_log_hold_through_a_rotation(folder: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from provenance_tools import ORIGIN, capture_key, make_signed, mark_of, signed_b
 
 from titer.cli.main import cli
 from titer.errors import LedgerError, LedgerRolledBack, RecordError
-from titer.provenance.ledger import batch, record, settings
+from titer.provenance.ledger import batch, operations, record, settings
 from titer.provenance.ledger.ledger import Admitted
 from titer.provenance.ledger.note import COSIGNATURE, Note, Signer
 from titer.provenance.ledger.policy import Policy
@@ -174,7 +174,7 @@ def test_a_policy_keeps_checkpoints_back_until_its_witnesses_have_signed(
     with settings.opened(folder, cosign) as ledger:
         assert ledger.append(signed_leaf("a", 1)).state == "published"
         assert len(Note.parse(ledger.checkpoint()).signatures) == 3
-    assert settings.examine(folder).faults == []
+    assert operations.examine(folder).faults == []
 
 
 def test_a_batch_enters_under_one_signature(folder: Path) -> None:
@@ -359,9 +359,9 @@ def test_forms_are_checked_in_other_processes_where_there_are_many(
     with make_signed(folder) as ledger:
         ledger.append_many([signed_leaf("a", n) for n in range(20)])
         ledger.append_admitted([b"no record at all"], [Admitted("b", 0)])
-    found = settings.examine(folder)
+    found = operations.examine(folder)
     assert [fault.what[:28] for fault in found.faults] == ["entry 20 is no valid record:"]
-    assert settings.examine(folder, formats=False).faults == []
+    assert operations.examine(folder, formats=False).faults == []
 
 
 def test_processes_check_as_threads_do(folder: Path) -> None:
@@ -391,7 +391,7 @@ def test_processes_check_as_threads_do(folder: Path) -> None:
     with pytest.raises(LedgerError) as caught:
         ledger.append(signed_leaf("a", 0))
     assert caught.value.code == "ledger.closed"
-    assert settings.examine(folder, formats=False).faults == []
+    assert operations.examine(folder, formats=False).faults == []
 
 
 def test_a_checker_that_dies_is_replaced_and_nothing_lost(folder: Path) -> None:

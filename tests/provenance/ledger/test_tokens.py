@@ -19,7 +19,7 @@ from provenance_tools import ORIGIN, mark_of, signed_leaf
 
 from titer.cli.main import cli
 from titer.errors import LedgerError, RecordError
-from titer.provenance.ledger import settings, stamping, tokens
+from titer.provenance.ledger import operations, settings, stamping, tokens
 from titer.provenance.ledger._der import with_sorted_certificates
 from titer.provenance.ledger.record import Opening
 from titer.provenance.ledger.serve import Server
@@ -217,7 +217,7 @@ def test_each_authority_stamps_once_per_interval_and_none_can_hold_the_ledger_up
         assert "gone" not in stamper.failures
         # One for `here` each interval, and `false` is asked whenever it is due.
         assert authority.requests - before == 2 + 1 + 3
-    assert settings.examine(log).faults == []
+    assert operations.examine(log).faults == []
 
 
 def test_the_thread_stops_and_outlives_settings_that_are_broken(log: Path) -> None:

@@ -23,20 +23,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-)
 
 from titer.errors import GuardError
 from titer.provenance.guard.index import Index
 from titer.provenance.guard.journal import Journal
 from titer.provenance.guard.quarantine import Held, Quarantine, tell
+from titer.provenance.ledger.keychange import public_of
+from titer.provenance.ledger.keyfile import make_key, read_key, write_private
 from titer.provenance.ledger.publish import failing, put
 
 KEYS = ("capture", "guard", "override")
@@ -64,7 +58,7 @@ def create(folder: Path, *, index: str | None = None) -> Folder:
             each.chmod(0o700)
     put(folder / "secret", secrets.token_hex(32).encode(), 0o600)
     for name in KEYS:
-        _make_key(folder, name)
+        write_private(folder / f"keys/{name}.pem", Ed25519PrivateKey.generate())
     put(folder / _FILE, json.dumps({"format": _FORMAT, "index": index}).encode(), 0o600)
     return Folder(folder)
 
@@ -122,12 +116,11 @@ class Folder:
             )
         if name in self.names():
             raise _refused("a name that no key here has", name, "choose another", "key.exists")
-        _make_key(self.path, name)
-        return self.public(name)
+        return public_of(make_key(self.path / f"keys/{name}.pem"))
 
     def public(self, name: str) -> str:
         """The public half of a key, in hexadecimal."""
-        return self._load(name).public_key().public_bytes(Encoding.Raw, PublicFormat.Raw).hex()
+        return public_of(self._load(name))
 
     @contextmanager
     def key(self, name: str, *, patience: float = 0.0) -> Iterator[Ed25519PrivateKey]:
@@ -161,13 +154,7 @@ class Folder:
             os.close(handle)
 
     def _load(self, name: str) -> Ed25519PrivateKey:
-        try:
-            key = load_pem_private_key(self._private(f"keys/{name}.pem"), None)
-        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise _refused("a private key in PEM", "another file", _SAFE, "key.invalid") from error
-        if not isinstance(key, Ed25519PrivateKey):
-            raise _refused("an Ed25519 key", type(key).__name__, _SAFE, "key.invalid")
-        return key
+        return read_key(self.path / f"keys/{name}.pem")
 
     def _private(self, name: str) -> bytes:
         """A file that nobody else may read."""
@@ -184,11 +171,6 @@ class Folder:
                 "key.open",
             )
         return raw
-
-
-def _make_key(folder: Path, name: str) -> None:
-    key = Ed25519PrivateKey.generate()
-    put(folder / f"keys/{name}.pem", key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
 
 
 def _refused(expected: str, got: str, remedy: str, code: str) -> GuardError:
