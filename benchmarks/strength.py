@@ -228,8 +228,8 @@ def page(told: dict[str, Any]) -> str:
     masked = [100 * row["pgd-ce"]["robust"] for row in told["rows"] if row["model"] == "saturated"]
     end = (
         f"\nAt most {worst:+.1f} points. The saturated models look {min(masked):.0f} to {max(masked):.0f} % robust to "
-        "PGD on the cross-entropy, and are not robust at all: `strong` says so. Where the limit is wide, AutoAttack still "
-        "finds one case of 48 more: the row `strong-cnn` of [speed.md](speed.md).\n"
+        "PGD on the cross-entropy, and are not robust at all: `strong` says so. Where the limit is wide, "
+        "AutoAttack still finds one case of 48 more: the row `strong-cnn` of [speed.md](speed.md).\n"
     )
     about = ABOUT.format(version=told["versions"]["pyautoattack"], cases=told["rows"][0]["n"])
     return about + "".join(made) + end
