@@ -50,7 +50,7 @@ class Strong(Attack):
 
     Source: the ensemble of Croce and Hein 2020 (arXiv 2003.01690). Different from it: PGD in front, short walks, Square
     only where it pays, no minimum-norm member unless `members` names one, and any task, with one logit and two classes
-    too. How much each leaves standing is measured in benchmarks/strength.py.
+    too. How much each leaves standing is shown in docs/strength.md.
 
     Arguments
         members: "pgd", "apgd-ce", "apgd-short" (towards wrong answers), "apgd-margin" (short), "apgd-target" (long) and
