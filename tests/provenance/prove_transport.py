@@ -183,6 +183,9 @@ def pairs(images: Iterator[tuple[str, Path]], through: dict[str, Writer], folder
             yield Pair(name, writer, "different" if changed else "equal", told)
 
 
+_TRIES = 8
+
+
 class Orthanc:
     """An Orthanc on loopback that keeps its data in a folder; started again where an image ended it."""
 
@@ -198,6 +201,16 @@ class Orthanc:
         with urllib.request.urlopen(self._address + path, data=body, timeout=30) as answer:
             data: bytes = answer.read()
             return data
+
+    def ended(self) -> bool:
+        """Whether it has ended by itself; one that breaks off an answer may still be about to."""
+        if self._server is None:
+            return False
+        try:
+            self._server.wait(5)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def stop(self) -> None:
         if self._server is not None:
@@ -420,17 +433,22 @@ def _run(commands: list[list[str]], path: Path, out: Path) -> None:
 
 
 def _orthanc(server: Orthanc, syntax: str) -> Writer:
+    def once(path: Path) -> bytes:
+        stored = json.loads(server.ask("/instances", path.read_bytes()))
+        if not syntax:
+            return server.ask(f"/instances/{stored['ID']}/file")
+        body = {"Transcode": syntax, "Keep": ["SOPInstanceUID"], "Force": True}
+        return server.ask(f"/instances/{stored['ID']}/modify", json.dumps(body).encode())
+
     def write(path: Path, out: Path) -> None:
-        try:
-            stored = json.loads(server.ask("/instances", path.read_bytes()))
-            if syntax:
-                body = {"Transcode": syntax, "Keep": ["SOPInstanceUID"], "Force": True}
-                data = server.ask(f"/instances/{stored['ID']}/modify", json.dumps(body).encode())
-            else:
-                data = server.ask(f"/instances/{stored['ID']}/file")
-        except OSError as error:
-            raise NotWritten(f"Orthanc: {error}") from error
-        out.write_bytes(data)
+        for left in reversed(range(_TRIES)):
+            try:
+                out.write_bytes(once(path))
+                return
+            except OSError as error:
+                # In JPEG-LS it ends about every second time on a color image, and is asked again.
+                if not left or not server.ended():
+                    raise NotWritten(f"Orthanc: {error}") from error
 
     return write
 
