@@ -17,7 +17,7 @@ demo: $(VENV)/.ready  ## set up, audit the embedded models, write out/demo/repor
 	$(BIN)/titer demo --out out/demo
 
 test: $(VENV)/.tested  ## set up and run all tests
-	$(BIN)/python -m pytest -n 2 --dist worksteal -q
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q -rs
 
 check: lint types imports  ## what reviewers run before they read
 

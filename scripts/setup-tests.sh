@@ -1,8 +1,8 @@
 #!/bin/sh
 # What the tests need beside Python packages: Chromium for the report, PostgreSQL's server and strace for the ledger, Go
 # and OpenSSL for its proofs and time tokens, DCMTK and Orthanc for the transport of images, rsyslog for the audit
-# trail, and the peer libraries in an environment of their own. What is missing is named: its tests are skipped, and
-# fail where CI=true.
+# trail, pdftotext for the document, and the peer libraries in an environment of their own. What is missing is named:
+# its tests are skipped, and fail where CI=true.
 set -eu
 cd "$(dirname "$0")/.."
 missing=""
@@ -18,6 +18,7 @@ need "ls /usr/lib/postgresql/*/bin/initdb" postgresql
 need "command -v strace" strace
 need "command -v go && test -d /usr/share/gocode/src/golang.org/x/mod/sumdb/tlog" golang-go golang-golang-x-mod-dev
 need "command -v openssl" openssl
+need "command -v pdftotext" poppler-utils
 need "command -v dcmcjpls && test -x /usr/sbin/Orthanc" dcmtk orthanc
 need "command -v rsyslogd && ls /usr/lib/*/rsyslog/lmnsd_ossl.so" rsyslog rsyslog-openssl
 if [ -n "$missing" ]; then

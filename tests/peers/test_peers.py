@@ -39,6 +39,8 @@ PYTHON = HERE.parents[1] / ".venv-peers" / "bin" / "python"
 PEERS = ("torchattacks", "foolbox", "art")
 # Random starts may find one case more or less, so that what several draws find is compared on average.
 STEPS, REACH, CASES, DRAWS = 20, 2.5, 200, 3
+# Walks of APGD differ by a case or two from draw to draw: only the mean of many tells how strong it is.
+MANY = 12
 # Limits at which the model is right on much and on little.
 LIMITS = {"linf": (0.1, 0.15), "l2": (0.4, 0.8)}
 WISHES = [
@@ -57,7 +59,7 @@ WISHES = [
 ]
 
 AUTO = [
-    {"attack": "apgd", "norm": norm, "limit": limit, "steps": STEPS, "loss": loss, "restarts": 2, "draws": 1}
+    {"attack": "apgd", "norm": norm, "limit": limit, "steps": STEPS, "loss": loss, "restarts": 2, "draws": MANY}
     for norm, limits in LIMITS.items()
     for limit in limits
     for loss in ("ce", "dlr")
@@ -152,9 +154,9 @@ def test_with_equal_steps_and_its_own_sizes_no_peer_leaves_fewer_standing(wish: 
 
 @pytest.mark.parametrize("wish", AUTO, ids=named)
 def test_with_equal_steps_apgd_leaves_as_many_standing_as_theirs_give_or_take_one_percent(wish: dict[str, Any]) -> None:
-    # The same walk from other random points: who gets the last case or two is luck.
     attack = APGD(steps=STEPS, restarts=wish["restarts"], losses=(wish["loss"],))
-    assert left(attack, wish["norm"], wish["limit"]) <= theirs(wish, "torchattacks") + CASES // 100
+    mine = np.mean([left(attack, wish["norm"], wish["limit"], f"peers {draw}") for draw in range(MANY)])
+    assert mine <= theirs(wish, "torchattacks") + CASES // 100
 
 
 @pytest.mark.parametrize("wish", WHOLE, ids=named)

@@ -192,6 +192,8 @@ def test_two_people_together_may_override_and_that_is_a_leaf(hospital: Hospital)
         guarded.override(held.held, "A. Jones", "B. Smith", " ")
     assert model.calls == 0
     answer = guarded.override(held.held, "A. Jones", "B. Smith", "emergency")
+    with pytest.raises(GuardError, match="released already"):
+        guarded.override(held.held, "A. Jones", "B. Smith", "emergency")
     assert np.array_equal(answer.output, Counting()(letters(b"never captured")))
     leaf = parse(answer.leaf)
     assert (leaf.ext["mode"], leaf.ext["verdict"]) == ("override", "unknown")

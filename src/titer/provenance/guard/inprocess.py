@@ -172,6 +172,13 @@ class Guarded:
         if self._quarantine is None:
             raise GuardError("a quarantine", "none", "give one to the guard", code="guard.quarantine")
         held = self._quarantine.get(name)
+        if held.released:
+            raise GuardError(
+                "an object that is withheld",
+                "one that two people have released already",
+                "look for its decision with `titer guard explain`",
+                code="override.released",
+            )
         raw = self._quarantine.read(held)
         checked = Decision(held.verdict, held.reasons, f"Released by two people: {held.verdict}.")
         given = self._input(raw, replace(checked, fingerprint=self._decider.fingerprint(raw, held.kind)))

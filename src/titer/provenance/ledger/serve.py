@@ -7,14 +7,14 @@ of the layout, and nothing else.
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from titer.errors import LedgerError
 from titer.provenance.ledger._layout import is_token_place, parse_place
 
-_BUSY = 64
 _IMMUTABLE = "public, max-age=31536000, immutable"
 
 
@@ -26,13 +26,24 @@ class QuietHandler(BaseHTTPRequestHandler):
     sys_version = ""
     timeout = 30
 
-    def answer(self, status: int, raw: bytes, kind: str, *, caching: str = "no-store", body: bool = True) -> None:
-        """Send an answer."""
+    def answer(
+        self,
+        status: int,
+        raw: bytes,
+        kind: str,
+        *,
+        caching: str = "no-store",
+        body: bool = True,
+        more: Mapping[str, str] | None = None,
+    ) -> None:
+        """Send an answer; `more` are further headers."""
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(raw)))
         self.send_header("Cache-Control", caching)
         self.send_header("X-Content-Type-Options", "nosniff")
+        for name, value in (more or {}).items():
+            self.send_header(name, value)
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()
@@ -66,18 +77,20 @@ class _Handler(QuietHandler):
 
 
 class BoundedServer(ThreadingHTTPServer):
-    """A web server that answers in threads, never more than a few dozen at once.
+    """A web server that answers in threads, never more than `most` at once; others wait, or are sent away.
 
     Arguments
         handler: what answers. host, port: where to listen; port 0 takes a free one.
     """
 
+    most: ClassVar[int] = 64
+    patient: ClassVar[bool] = True
     daemon_threads = True
     allow_reuse_address = True
     request_queue_size = 128
 
-    def __init__(self, handler: type[QuietHandler], host: str, port: int) -> None:
-        self._slots = threading.BoundedSemaphore(_BUSY)
+    def __init__(self, handler: type[BaseHTTPRequestHandler], host: str, port: int) -> None:
+        self._slots = threading.BoundedSemaphore(self.most)
         try:
             super().__init__((host, port), handler)
         except OSError as error:
@@ -92,9 +105,11 @@ class BoundedServer(ThreadingHTTPServer):
         return f"http://{host if isinstance(host, str) else host.decode()}:{port}"
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer in a thread of its own, of which there are never more than a few dozen."""
+        """Answer in a thread of its own, of which there are never too many."""
         # Whoever opens connections without end waits here, and the ledger itself goes on.
-        self._slots.acquire()
+        if not self._slots.acquire(blocking=self.patient):
+            self.shutdown_request(request)
+            return
         try:
             super().process_request(request, client_address)
         except BaseException:

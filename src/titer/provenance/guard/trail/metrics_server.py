@@ -4,49 +4,34 @@ from __future__ import annotations
 
 import hmac
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from titer.errors import GuardError
+from titer.errors import GuardError, LedgerError
 from titer.provenance.guard.trail.syslog import is_loopback
+from titer.provenance.ledger.serve import BoundedServer, QuietHandler
 
-_BUSY = 8
 _TOKEN_BYTES = 16
 
 
-class _Handler(BaseHTTPRequestHandler):
-    server_version = "titer"
-    sys_version = ""
+class _Handler(QuietHandler):
     timeout = 10
     server: MetricsServer
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
         """Answer with the numbers."""
+        plain = "text/plain; charset=utf-8"
         if not self.server.admits(self.headers.get("Authorization", "")):
-            self._answer(401, b"a token is needed\n", {"WWW-Authenticate": "Bearer"})
+            self.answer(401, b"a token is needed\n", plain, more={"WWW-Authenticate": "Bearer"})
         elif self.path.partition("?")[0] != "/metrics":
-            self._answer(404, b"not found\n", {})
+            self.answer(404, b"not found\n", plain)
         else:
-            self._answer(200, generate_latest(self.server.registry), {"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
-
-    def _answer(self, status: int, raw: bytes, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        for name, value in ({"Content-Type": "text/plain; charset=utf-8"} | headers).items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(raw)))
-        self.send_header("Cache-Control", "no-store")
-        self.end_headers()
-        self.wfile.write(raw)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the parent's signature
-        """Requests are not logged: their addresses are nobody's business."""
+            self.answer(200, generate_latest(self.server.registry), CONTENT_TYPE_PLAIN_0_0_4)
 
 
-class MetricsServer(ThreadingHTTPServer):
+class MetricsServer(BoundedServer):
     """Serves a registry; use it in a `with` statement.
 
     Arguments
@@ -54,7 +39,9 @@ class MetricsServer(ThreadingHTTPServer):
         token: what a request must bear; needed wherever others than this machine can ask.
     """
 
-    daemon_threads = True
+    # Numbers are asked for again soon: nobody has to wait for them.
+    most = 8
+    patient = False
 
     def __init__(
         self, registry: CollectorRegistry, host: str = "127.0.0.1", port: int = 0, *, token: str | None = None
@@ -68,13 +55,10 @@ class MetricsServer(ThreadingHTTPServer):
             )
         self.registry = registry
         self._expected = None if token is None else f"Bearer {token}".encode()
-        self._slots = threading.BoundedSemaphore(_BUSY)
         try:
-            super().__init__((host, port), _Handler)
-        except OSError as error:
-            raise GuardError(
-                f"port {port} of this machine, free", str(error.strerror), "choose another", code="metrics.address"
-            ) from error
+            super().__init__(_Handler, host, port)
+        except LedgerError as error:
+            raise GuardError(f"port {port} free", error.got, error.remedy, code="metrics.address") from error
         self._thread = threading.Thread(target=self.serve_forever, name="metrics", daemon=True)
 
     def __enter__(self) -> MetricsServer:
@@ -98,24 +82,3 @@ class MetricsServer(ThreadingHTTPServer):
         if self._expected is None:
             return True
         return hmac.compare_digest(self._expected, authorization.encode("utf-8", "surrogateescape"))
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer in a thread of its own, of which there are a few at most."""
-        if not self._slots.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
-        try:
-            super().process_request(request, client_address)
-        except BaseException:
-            self._slots.release()
-            raise
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Answer, and free the slot."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._slots.release()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is no news."""
