@@ -1,6 +1,6 @@
 """Measures Titer beside its peers; see docs/speed.md for what came of it.
 
-python -m speed [--rows a,b] [--out FILE] [--quick]       run in the environment of the peers, from this folder
+python -m speed [--rows a,b] [--out FILE] [--device D]      run in the environment of the peers, from this folder
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import Any
 
 import torch
 
-import speed.peers  # noqa: F401 - prepares the imports of the peers before any of them is made
+import speed.peers  # prepares the imports of the peers before any of them is made
+import speed.subjects
 from speed.rows import rows
 from speed.timing import measured
 
@@ -32,8 +33,10 @@ def main() -> None:
     wishes.add_argument("--rows", default="", help="names or beginnings of names, with commas; all without")
     wishes.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "speed.json")
     wishes.add_argument("--rounds", type=int, default=0, help="rounds of each row instead of its own")
+    wishes.add_argument("--device", default="cpu", help="where models and cases are, e.g. cuda")
     chosen = wishes.parse_args()
     torch.set_num_threads(1)
+    speed.subjects.DEVICE = torch.device(chosen.device)
     table: dict[str, Any] = json.loads(chosen.out.read_text())["rows"] if chosen.out.exists() else {}
     for name, make in rows():
         if chosen.rows and not name.startswith(tuple(chosen.rows.split(","))):
@@ -45,7 +48,7 @@ def main() -> None:
         table[name] = measured(row, _say)
         _say("  " + _line(table[name]))
         # Kept after each row, so that a stopped run loses one.
-        chosen.out.write_text(json.dumps({"machine": _machine(), "rows": table}, indent=1) + "\n")
+        chosen.out.write_text(json.dumps({"machine": _machine(speed.subjects.DEVICE), "rows": table}, indent=1) + "\n")
 
 
 def _line(found: dict[str, Any]) -> str:
@@ -58,7 +61,7 @@ def _line(found: dict[str, Any]) -> str:
     return f"{said}{bare} (target {found['target']}, holds {found['holds']}); {found['measure']}: {who}"
 
 
-def _machine() -> dict[str, Any]:
+def _machine(device: torch.device) -> dict[str, Any]:
     return {
         "processor": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
@@ -66,7 +69,10 @@ def _machine() -> dict[str, Any]:
         "capability": torch.backends.cpu.get_cpu_capability(),
         "python": platform.python_version(),
         "versions": {name: version(package) for name, package in _PEERS.items()},
-        "measure": "processor time of one process, one thread, median of the rounds",
+        "measure": "processor time of one process, one thread, median of the rounds"
+        if device.type == "cpu"
+        else "time until the device is done, one process, median of the rounds",
+        "device": "cpu" if device.type == "cpu" else torch.cuda.get_device_name(device),
     }
 
 

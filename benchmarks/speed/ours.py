@@ -19,7 +19,7 @@ def titer(attack: Attack, subject: Subject, threat: ThreatModel, settings: str =
 
     def run() -> Tensor:
         outcome = engine.run(attack, subject.model, subject.batch, threat, seed="benchmark")
-        return torch.from_numpy(outcome.perturbed)
+        return torch.from_numpy(outcome.perturbed).to(subject.device)
 
     return Entry("titer", settings or repr(attack), run)
 

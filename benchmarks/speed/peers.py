@@ -39,7 +39,7 @@ def peer(library: str, settings: str, subject: Subject, attack: Attack) -> Entry
         with contextlib.redirect_stdout(io.StringIO()):
             found = attack(module, inputs, labels)
         perturbed = found if isinstance(found, Tensor) else torch.from_numpy(np.asarray(found, dtype=np.float32))
-        perturbed = perturbed.detach().float()
+        perturbed = perturbed.detach().float().to(subject.device)
         with torch.no_grad():
             module(perturbed).argmax(dim=1)
         return perturbed
@@ -60,7 +60,7 @@ def foolbox(subject: Subject, kind: str, limit: float | None, **settings: Any) -
     import foolbox as library
 
     def attack(net: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
-        model = library.PyTorchModel(net, bounds=(0, 1), device="cpu")
+        model = library.PyTorchModel(net, bounds=(0, 1), device=subject.device)
         return getattr(library.attacks, kind)(**settings)(model, inputs, labels, epsilons=limit)[1]
 
     return peer("foolbox", _said(kind, settings), subject, attack)
@@ -74,7 +74,7 @@ def art(subject: Subject, kind: str, *, batched: bool = True, cast: bool = False
         more = {"batch_size": len(inputs)} if batched else {}
         quiet = {} if kind in ("FastGradientMethod", "AutoAttack") else {"verbose": False}
         made = getattr(library, kind)(classifier, **settings, **more, **quiet)
-        return made.generate(inputs.numpy(), labels.numpy())
+        return made.generate(inputs.cpu().numpy(), labels.cpu().numpy())
 
     return peer("art", _said(kind, settings), subject, attack)
 
@@ -112,7 +112,7 @@ def art_classifier(net: nn.Module, inputs: Tensor, subject: Subject) -> Any:
         tuple(inputs.shape[1:]),
         len(subject.model.task.classes),
         clip_values=(0.0, 1.0),
-        device_type="cpu",
+        device_type="cpu" if subject.device.type == "cpu" else "gpu",
     )
 
 

@@ -29,6 +29,8 @@ from titer.models.zoo.t_cnn import TCNN
 from titer.models.zoo.t_rnn import TRNN
 
 CACHE = Path(__file__).parents[2] / ".cache" / "benchmarks"
+# Where models and cases are; set once, before a subject is made.
+DEVICE = torch.device("cpu")
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,13 +52,17 @@ class Subject:
     pool: Batch
     limits: dict[str, float]
 
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
     @cached_property
     def inputs(self) -> Tensor:
-        return to_tensor(self.batch.inputs, self.model.space)
+        return to_tensor(self.batch.inputs, self.model.space).to(self.device)
 
     @cached_property
     def labels(self) -> Tensor:
-        return torch.from_numpy(self.batch.targets)
+        return torch.from_numpy(self.batch.targets).to(self.device)
 
     def raw(self, passes: int, rows: int | None = None) -> None:
         """The yardstick: forward and backward passes, input gradients only, of the model as it was handed over."""
@@ -159,9 +165,9 @@ def large(cases: int = 4) -> Subject:
     space = Space("image", (3, 224, 224), "of the range", 0.0, 1.0)
     inputs = F.interpolate(small.inputs, size=(224, 224), mode="nearest").expand(-1, 3, -1, -1).contiguous()
     with torch.no_grad():
-        right = module(inputs).argmax(dim=1).numpy() == small.batch.targets
+        right = module(inputs).argmax(dim=1).cpu().numpy() == small.batch.targets
     model = TorchModel(module.eval(), space, small.model.task, name="large")
-    batch = Batch(inputs.numpy(), small.batch.targets, small.batch.patients, small.batch.ids)
+    batch = Batch(inputs.cpu().numpy(), small.batch.targets, small.batch.patients, small.batch.ids)
     what = "T-CNN behind a layer that makes 3 x 224 x 224 grey and small"
     return Subject("large", what, module, model, batch.take(np.flatnonzero(right)), small.pool, small.limits)
 
@@ -192,12 +198,12 @@ def _subject(
 def _wrapped(
     name: str, what: str, module: nn.Module, dataset: Dataset, rows: Split, cases: int, limit: float
 ) -> Subject:
-    module.eval().requires_grad_(False)
+    module.eval().requires_grad_(False).to(DEVICE)
     space = Space(dataset.space.kind, dataset.space.shape, "of the range", 0.0, 1.0)
     model = TorchModel(module, space, Task("classes", dataset.classes), name=name)
     held = _rescaled(dataset, dataset.cases.take(rows.test))
     with torch.no_grad():
-        right = module(to_tensor(held.inputs, space)).argmax(dim=1).numpy() == held.targets
+        right = module(to_tensor(held.inputs, space).to(DEVICE)).argmax(dim=1).cpu().numpy() == held.targets
     chosen = np.random.default_rng(0).permutation(np.flatnonzero(right))
     pool = _rescaled(dataset, dataset.cases.take(rows.train))
     length = limit * math.sqrt(np.prod(space.shape)) / 2

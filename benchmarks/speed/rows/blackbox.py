@@ -27,7 +27,7 @@ def square(subject: Subject) -> Row:
     def auto(net: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
         from pyautoattack.square import SquareAttack
 
-        attack = SquareAttack(net, norm="Linf", n_queries=_QUESTIONS, eps=limit, seed=0, device="cpu")
+        attack = SquareAttack(net, norm="Linf", n_queries=_QUESTIONS, eps=limit, seed=0, device=subject.device)
         return attack.perturb(inputs, labels)
 
     entries = [

@@ -20,7 +20,7 @@ def strong(subject: Subject) -> Row:
     def auto(net: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
         from pyautoattack import AutoAttack
 
-        attack = AutoAttack(net, norm="Linf", eps=limit, version="standard", seed=0, device="cpu")
+        attack = AutoAttack(net, norm="Linf", eps=limit, version="standard", seed=0, device=subject.device)
         attack.apgd_targeted.n_target_classes = attack.fab.n_target_classes = classes - 1
         return attack.run_standard_evaluation(inputs, labels, batch_size=len(inputs))[0]
 

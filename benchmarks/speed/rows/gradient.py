@@ -102,7 +102,9 @@ def _apgd_peers(subject: Subject) -> list[Entry]:
     def auto(net: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
         from pyautoattack.autopgd_base import APGDAttack
 
-        attack = APGDAttack(net, n_iter=_STEPS, norm="Linf", n_restarts=1, eps=limit, seed=0, loss="ce", device="cpu")
+        attack = APGDAttack(
+            net, n_iter=_STEPS, norm="Linf", n_restarts=1, eps=limit, seed=0, loss="ce", device=subject.device
+        )
         return attack.perturb(inputs, labels)
 
     def adv(net: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:

@@ -62,7 +62,7 @@ def universal(subject: Subject) -> Row:
             eps=_UNIVERSAL, norm=np.inf, batch_size=64, verbose=False,
         )  # fmt: skip
         attack.generate(np.asarray(pool.inputs, dtype=np.float32), pool.targets)
-        return torch.clamp(inputs + torch.as_tensor(attack.noise, dtype=inputs.dtype), 0, 1)
+        return torch.clamp(inputs + torch.as_tensor(attack.noise, dtype=inputs.dtype, device=inputs.device), 0, 1)
 
     entries = [
         Entry("titer", f"{_ONCE!r} on {_OUR_POOL} of them", ours),
@@ -92,7 +92,7 @@ def patch(subject: Subject) -> Row:
             patch_type="square", optimizer="Adam", targeted=False, verbose=False,
         )  # fmt: skip
         attack.generate(np.asarray(pool.inputs, dtype=np.float32), pool.targets)
-        return torch.from_numpy(attack.apply_patch(inputs.numpy(), scale=1.0))
+        return torch.from_numpy(attack.apply_patch(inputs.cpu().numpy(), scale=1.0))
 
     entries = [
         Entry("titer", repr(AdversarialPatch(place=(0.5, 0.5))), ours),

@@ -39,17 +39,17 @@ def block(space: Space | None = None) -> int:
 
 
 def lanes(model: Model, ids: Sequence[str]) -> Int[Tensor, " n"] | None:
-    """The lane of each case, -1 where any will do; None for a remote model.
+    """The lane of each case, -1 where any will do; None for a remote model, and for one on a graphics card.
 
     A remote model is asked about each case once and never about fillers, since each row is a question that counts. A
-    model that asks row by row needs none.
+    model that asks row by row needs none. On a graphics card filled-up questions are not enough for equal bits.
     """
-    return lanes_of(model, CaseRandom.of("lane", ids))
+    return lanes_of(model, CaseRandom.of("lane", ids).to(model.device))
 
 
 def lanes_of(model: Model, rng: CaseRandom) -> Int[Tensor, " n"] | None:
     """The same from random numbers of the cases, for a model that an attack asks beside the target."""
-    if getattr(model, "remote", False) or getattr(model, "rowwise", False):
+    if getattr(model, "remote", False) or getattr(model, "rowwise", False) or rng.keys.device.type != "cpu":
         return None
     if _even(model):
         return torch.full((len(rng),), -1)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from titer.attacks._clean import remembered
+from titer.attacks._device import on, pieces
 from titer.attacks._rows import lanes
 from titer.attacks.attack import Attack, untaught
 from titer.attacks.problem import Meter, Problem
@@ -72,7 +73,7 @@ def run(
     seed: str,
     limits: Array | None = None,
     choices: Array | None = None,
-    size: int = 256,
+    size: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Outcome:
     """Attack every case of a batch and judge the result.
@@ -82,10 +83,13 @@ def run(
         seed: text from which each case's random numbers follow, with the case's own name.
         limits: [n] one limit per case, instead of the threat's.
         choices: [V, C] for changes of words: what may replace each word.
-        size: cases that are worked on at once; has no influence on the result.
+        size: cases that are worked on at once, without influence on the result on the CPU; None for 256, or for what
+            fits into the memory of a graphics card.
         progress: called with the number of cases finished.
 
-    Torch models are searched in a quicker form where there is one (`titer.models.prepare`) and judged as they are. The
+    Torch models are searched in a quicker form where there is one (`titer.models.prepare`) and judged as they are.
+    Cases, search and judgement stay on the device of the model's weights. Bits are promised on the CPU: on a graphics
+    card a sum may change in its last place with the cases beside it, and a search along a border with it. The
     model, its gradients and all global random state are as before when this returns. A proposal that breaks
     the limit, the mask or the space is discarded and counted in `violated`. Where doing nothing already fools the
     model, the attacker does nothing rather than worse (controls excepted).
@@ -105,14 +109,16 @@ def run(
     if per_case.shape != (len(batch),) or not np.isfinite(per_case).all() or (per_case < 0).any():
         raise ThreatError(f"{len(batch)} finite limits of 0 or more", str(per_case.shape), "give one limit per case")
     trial = _Trial(attack, model, threat, seed, choices)
-    pieces = []
-    with model.ready(), _undisturbed(seed):
-        for start in range(0, len(batch), size):
-            rows = np.arange(start, min(start + size, len(batch)))
-            pieces.append(trial.run(batch.take(rows), per_case[rows]))
-            if progress is not None:
-                progress(len(rows))
-    return _join(pieces, model, batch)
+
+    def piece(start: int, stop: int) -> dict[str, Any]:
+        rows = np.arange(start, stop)
+        found = trial.run(batch.take(rows), per_case[rows])
+        if progress is not None:
+            progress(len(rows))
+        return found
+
+    with model.ready(), _undisturbed(seed), on(model.device):
+        return _join(pieces(len(batch), size, model.device, piece), model, batch)
 
 
 def learn(
@@ -144,7 +150,7 @@ def learn(
         raise AttackError(f"cases for {attack.name} to learn from", "an empty pool", "give it cases, none of the test")
     _check_pair(attack, model, pool, threat)
     order = np.argsort(np.asarray(pool.ids), kind="stable")
-    with model.ready(), _undisturbed(seed):
+    with model.ready(), _undisturbed(seed), on(model.device):
         taught = _Trial(attack, model, threat, seed, choices).learn(pool.take(order))
     if taught.learns:
         raise AttackError(
@@ -170,7 +176,7 @@ class _Trial:
         judge = replace(problem, model=self.model.judging())
         clean = self._clean(problem, batch)
         before = clean if judge.model is problem.model else self._clean(judge, batch)
-        rng = CaseRandom.of(self.seed, batch.ids)
+        rng = CaseRandom.of(self.seed, batch.ids).to(self.model.device)
         theirs = replace(_theirs(problem, clean), model=self._quick())
         params = self.attack.search(theirs, rng).detach()
         if theirs.model is not problem.model and self.attack.minimal:
@@ -179,10 +185,10 @@ class _Trial:
 
     def learn(self, pool: Batch) -> Attack:
         problem = self._problem(pool, np.full(len(pool), self.threat.limit))
-        pieces = torch.split(torch.arange(len(pool)), _PIECE)
-        clean = torch.cat([self._clean(problem.rows(rows), pool.take(rows.numpy())) for rows in pieces])
+        parts = torch.split(torch.arange(len(pool)), _PIECE)
+        clean = torch.cat([self._clean(problem.rows(rows), pool.take(rows.cpu().numpy())) for rows in parts])
         theirs = replace(_theirs(problem, clean), model=self._quick())
-        return self.attack.learn(theirs, CaseRandom.of(self.seed, pool.ids))
+        return self.attack.learn(theirs, CaseRandom.of(self.seed, pool.ids).to(self.model.device))
 
     def _quick(self) -> Model:
         """The model that is searched: its quicker form, unless a search along the border could not be repeated."""
@@ -222,7 +228,7 @@ class _Trial:
 
     def _problem(self, batch: Batch, limits: Array) -> Problem:
         model, threat = self.model, self.threat
-        inputs = to_tensor(batch.inputs, model.space)
+        inputs = to_tensor(batch.inputs, model.space).to(model.device)
         surface = inputs
         if threat.change.surface == "embedding":
             with torch.no_grad():
@@ -236,7 +242,7 @@ class _Trial:
             change=threat.change,
             limit=torch.as_tensor(limits, dtype=surface.dtype if surface.is_floating_point() else torch.float32),
             goal=threat.goal,
-            truth=_truth(model, batch, threat),
+            truth=_truth(model, batch, threat).to(model.device),
             clean=torch.zeros(len(batch), model.task.outputs),
             knowledge=threat.knowledge,
             meter=Meter(len(batch)),
@@ -252,7 +258,7 @@ class _Trial:
         cost = change.cost(problem.field, params).double().cpu().numpy()
         # Written so that a cost that is no number counts as too much.
         violated = ~(cost <= limits * (1 + _SLACK)) | _outside(problem, params)
-        taken_back = torch.from_numpy(violated).reshape(-1, *([1] * (params.dim() - 1)))
+        taken_back = torch.from_numpy(violated).to(params.device).reshape(-1, *([1] * (params.dim() - 1)))
         with torch.no_grad():
             answer, perturbed = problem.ask(torch.where(taken_back, ideal, params))
         scores = answer.double().cpu().numpy()
@@ -261,22 +267,19 @@ class _Trial:
         already = goal.fooled(task, batch.targets, before, before)
         idle = already & ~fooled & (not self.attack.control)
         if idle.any():
-            rows = torch.from_numpy(np.flatnonzero(idle))
+            rows = torch.from_numpy(np.flatnonzero(idle)).to(params.device)
             scores[idle], fooled[idle] = before[idle], True
             perturbed[rows] = change.apply(problem.field.rows(rows), ideal[rows])
         cost[violated | idle] = 0.0
         shown = problem.inputs if change.surface == "embedding" else perturbed
-        seen, passes = problem.meter, problem.meter.passes.numpy()
+        seen = problem.meter.told()
         return {
             "perturbed": shown.cpu().numpy(),
             "fooled": fooled,
             "clean_scores": before,
             "scores": scores,
             "cost": cost,
-            "queries": seen.queries.numpy(),
-            "passes": passes,
-            "flat": seen.flat.numpy() / np.maximum(passes, 1),
-            "broken": seen.broken.numpy() / np.maximum(passes, 1),
+            **seen,
             "violated": violated,
         }
 
@@ -366,14 +369,14 @@ def _field(trial: _Trial, batch: Batch, inputs: Tensor, surface: Tensor) -> Fiel
             what = "lesion masks" if threat.where == "outside-mask" else "masks"
             raise ThreatError(f"{what} for {threat.where!r}", "cases without masks", "set 'where' to 'all'")
         marked = np.asarray(batch.masks, dtype=np.float32)
-        mask = torch.from_numpy(marked if threat.where == "inside-mask" else 1 - marked).to(surface.dtype)
+        mask = torch.from_numpy(marked if threat.where == "inside-mask" else 1 - marked).to(surface)
     if space.kind == "tokens":
         words = inputs != space.padding if mask is None else (inputs != space.padding) & (mask != 0)
         mask = (words.unsqueeze(-1) if threat.change.surface == "embedding" else words).to(torch.float32)
-        table = None if choices is None else torch.from_numpy(np.asarray(choices, dtype=np.int64))
+        table = None if choices is None else torch.from_numpy(np.asarray(choices, dtype=np.int64)).to(surface.device)
         return Field(surface, None, None, torch.ones((), dtype=torch.float32), mask, table)
-    low, high = (torch.from_numpy(np.asarray(edge)).to(surface.dtype) for edge in space.bounds())
-    scale = torch.from_numpy(np.asarray(space.per_channel(space.scale))).to(surface.dtype)
+    low, high = (torch.from_numpy(np.asarray(edge)).to(surface) for edge in space.bounds())
+    scale = torch.from_numpy(np.asarray(space.per_channel(space.scale))).to(surface)
     return Field(surface, low, high, scale, mask, rate=space.rate, spacing=space.spacing, names=space.names)
 
 
@@ -385,9 +388,9 @@ def _truth(model: Model, batch: Batch, threat: ThreatModel) -> Tensor:
     return torch.from_numpy(batch.targets.astype(np.int64))
 
 
-def _join(pieces: list[dict[str, Any]], model: Model, batch: Batch) -> Outcome:
-    if pieces:
-        return Outcome(**{key: np.concatenate([piece[key] for piece in pieces]) for key in pieces[0]})
+def _join(parts: list[dict[str, Any]], model: Model, batch: Batch) -> Outcome:
+    if parts:
+        return Outcome(**{key: np.concatenate([part[key] for part in parts]) for key in parts[0]})
     none = np.zeros(0)
     table = no_scores(model)
     empty = np.zeros(0, dtype=bool)

@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from titer.attacks._rows import Seating, block
 from titer.attacks.losses import advantage, loss
+from titer.cases.case import Array
 from titer.errors import AttackError, BudgetError
 from titer.models.model import Knowledge, Model, allows
 from titer.models.trees import Forest
@@ -31,10 +33,16 @@ class Meter:
 
     def watch(self, rows: Tensor, gradient: Tensor) -> None:
         """Remember gradients that are identically zero, or not numbers; a case may stand in several rows."""
-        largest = gradient.flatten(1).abs().amax(dim=1).cpu()
+        largest = gradient.flatten(1).abs().amax(dim=1)
         self.passes.index_add_(0, rows, torch.ones_like(rows))
         self.flat.index_add_(0, rows, (largest == 0).to(torch.int64))
         self.broken.index_add_(0, rows, (~torch.isfinite(largest)).to(torch.int64))
+
+    def told(self) -> dict[str, Array]:
+        """Questions and passes of each case, and the shares of its gradients that were flat or broken."""
+        passes = self.passes.cpu().numpy()
+        shares = {name: getattr(self, name).cpu().numpy() / np.maximum(passes, 1) for name in ("flat", "broken")}
+        return {"queries": self.queries.cpu().numpy(), "passes": passes, **shares}
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ from titer.errors import DataError, ModelError, PlanError
 from titer.models.task import Task
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from titer.models.trees import Forest
@@ -67,6 +68,13 @@ class Model(ABC):
     gives_probabilities: bool = False
     rowwise: bool = False
     notes: tuple[str, ...] = ()
+
+    @property
+    def device(self) -> torch.device:
+        """Where attacks keep their cases, so that nothing is carried to and fro between two questions."""
+        import torch
+
+        return torch.device("cpu")
 
     @abstractmethod
     def scores(self, inputs: Tensor) -> Tensor:

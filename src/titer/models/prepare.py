@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import weakref
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,8 +31,9 @@ def prepared(model: Model) -> Model:
     """A model for searching: equal to the given one but for rounding, or the given one where nothing can be gained.
 
     Batch norms are folded into the convolutions before them (y = g (w x + b - m) / s + c becomes one convolution), and
-    images and volumes are held with their channels last, which convolutions prefer. Only modules that torch.fx can
-    read are taken, and only if scores and slopes on probes agree with the model's own to 1e-4 of the largest; random,
+    images and volumes are held with their channels last, which convolutions prefer on a CPU. On a graphics card the
+    passes are recorded and replayed (`titer.models.graphed`). Only modules that torch.fx can read are folded, and a
+    form is taken only if scores and slopes on probes agree with the model's own to 1e-4 of the largest; random,
     scripted and hooked modules never are. What is done follows from the module alone, not from a stopwatch, so that
     the same plan gives the same bits. The judge always asks the model itself.
 
@@ -78,8 +81,15 @@ def _gains(module: nn.Module) -> bool:
     # torch has no public way to ask for hooks or versions.
     hooked = any(part._forward_hooks or part._forward_pre_hooks or part._backward_hooks for part in parts)  # noqa: SLF001
     scripted = any(isinstance(part, (torch.jit.ScriptModule, torch.fx.GraphModule)) for part in parts)
-    plain = all(weight.dtype == torch.float32 and weight.device.type == "cpu" for weight in module.parameters())
-    return plain and not hooked and not scripted and any(isinstance(part, _PLAIN) for part in parts)
+    plain = all(weight.dtype == torch.float32 for weight in module.parameters())
+    gains = _recordable(module) or any(isinstance(part, _PLAIN) for part in parts)
+    return plain and not hooked and not scripted and gains
+
+
+def _recordable(module: nn.Module) -> bool:
+    """Whether all weights are on one graphics card."""
+    devices = {weight.device for weight in module.parameters()}
+    return len(devices) == 1 and devices.pop().type == "cuda"
 
 
 def state_of(module: nn.Module) -> tuple[Any, ...]:
@@ -105,7 +115,7 @@ def steady(model: TorchModel) -> bool:
     state = state_of(model.module)
     held = _steady.get(model.module)
     if held is None or held[0] != state:
-        probes = to_tensor(probe_inputs(model.space), model.space)
+        probes = to_tensor(probe_inputs(model.space), model.space).to(model.device)
         # A model that draws must find the global random state as it was.
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             same = torch.equal(model.scores(probes), model.scores(probes))
@@ -115,30 +125,49 @@ def steady(model: TorchModel) -> bool:
 
 
 def _quicker(model: TorchModel) -> nn.Module | None:
+    """The quickest form that agrees with the model."""
+    folded, recordable = _folded(model.module), _recordable(model.module)
+    layout = {"image": torch.channels_last, "volume": torch.channels_last_3d}.get(model.space.kind)
+    forms: list[Callable[[], nn.Module]] = []
+    if recordable:
+        from titer.models.graphed import Graphed
+
+        forms += [partial(Graphed, each) for each in (folded, model.module) if each is not None]
+    elif folded is not None:
+        forms += [partial(ChannelsLast, folded, layout) if layout is not None else lambda: folded]
+    for form in forms:
+        other = copy.copy(model)
+        other.module = form()
+        if _agree(model, other, model.space):
+            return other.module
+    return None
+
+
+def _folded(module: nn.Module) -> nn.Module | None:
+    """A copy with norms folded into convolutions, or None where torch.fx cannot read the program."""
     from torch.fx.experimental.optimization import fuse
 
+    if not any(isinstance(part, _PLAIN) for part in module.modules()):
+        return None
     try:
-        folded = fuse(model.module)
+        folded: nn.Module = fuse(module)
     except Exception:
         # torch.fx says in many ways that it cannot read a program.
         return None
-    layout = {"image": torch.channels_last, "volume": torch.channels_last_3d}.get(model.space.kind)
-    quick: nn.Module = folded if layout is None else ChannelsLast(folded, layout)
-    for weight in quick.parameters():
+    for weight in folded.parameters():
         weight.requires_grad_(False)
-    quick.eval()
-    other = copy.copy(model)
-    other.module = quick
-    return quick if _agree(model, other, model.space) else None
+    return folded.eval()
 
 
 def _agree(model: Model, other: Model, space: Space) -> bool:
-    probes = to_tensor(np.asarray(probe_inputs(space), dtype=np.float32), space)
+    probes = to_tensor(np.asarray(probe_inputs(space), dtype=np.float32), space).to(model.device)
     try:
         first, again, quick = (_answers(each, probes) for each in (model, model, other))
     except (ModelError, RuntimeError):
         return False
-    steady = all(torch.equal(one, two) for one, two in zip(first, again, strict=True))
+    # The CPU repeats itself to the bit; on a graphics card sums may come in another order.
+    same = torch.equal if probes.device.type == "cpu" else _close
+    steady = all(same(one, two) for one, two in zip(first, again, strict=True))
     return steady and all(_close(one, two) for one, two in zip(first, quick, strict=True))
 
 

@@ -78,12 +78,20 @@ class CaseRandom:
 
     def words(self, count: int, draw: int) -> Tensor:
         """[n, count] random 32-bit words; `draw` is any number of at most 32 bits."""
-        keys = self.keys.cpu().numpy()
+        if self.keys.device.type != "cpu":
+            return self._words_there(count, draw)
+        keys = self.keys.numpy()
         blocks = np.arange((count + 3) // 4)[None]
         zero = np.zeros_like(blocks)
         four = philox((blocks, zero + (draw & _LOW), zero, zero), (keys[:, :1], keys[:, 1:]))
-        words = np.stack(four, axis=-1).reshape(len(keys), -1)[:, :count]
-        return torch.from_numpy(words).to(self.keys.device)
+        return torch.from_numpy(np.stack(four, axis=-1).reshape(len(keys), -1)[:, :count])
+
+    def _words_there(self, count: int, draw: int) -> Tensor:
+        """The same words, counted where they are needed."""
+        blocks = torch.arange((count + 3) // 4, device=self.keys.device)[None]
+        zero = torch.zeros_like(blocks)
+        four = philox((blocks, zero + (draw & _LOW), zero, zero), (self.keys[:, :1], self.keys[:, 1:]))
+        return torch.stack(four, dim=-1).reshape(len(self.keys), -1)[:, :count]
 
     def uniform(self, shape: tuple[int, ...], draw: int, dtype: torch.dtype = torch.float32) -> Tensor:
         """[n, *shape] numbers in (0, 1): the middle of one of 2^24 equal steps, exact in float32."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, get_args
 
 import numpy as np
@@ -90,7 +91,7 @@ class Intake:
     def _like(self, value: float | tuple[float, ...], inputs: Tensor) -> Tensor:
         array = np.asarray(value, dtype=np.float64)
         shaped = array if array.ndim == 0 else array.reshape(-1, *([1] * (inputs.dim() - 2)))
-        return torch.from_numpy(np.asarray(shaped)).to(inputs)
+        return _placed(shaped.tobytes(), shaped.shape, inputs.dtype, inputs.device)
 
     def _arrange(self, inputs: Tensor) -> Tensor:
         if self.layout == "channels-last":
@@ -98,6 +99,13 @@ class Intake:
         if self.layout == "squeezed":
             return inputs.squeeze(1)
         return inputs.flatten(1) if self.layout == "flat" else inputs
+
+
+@lru_cache(maxsize=64)
+def _placed(raw: bytes, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Numbers of a normalization as a tensor; carried to a device once, not with every question."""
+    array = np.frombuffer(raw, dtype=np.float64).reshape(shape).copy()
+    return torch.from_numpy(array).to(device=device, dtype=dtype)
 
 
 def arranged(seen: tuple[int, ...], layout: Layout) -> tuple[int, ...]:

@@ -103,6 +103,11 @@ class TorchModel(Model):
         """Whether the module's answers are probabilities, whose logarithm is taken."""
         return self._answers.probabilities
 
+    @property
+    def device(self) -> torch.device:
+        """Where the module computes."""
+        return self._place(torch.zeros(0, device="cpu"))[0]
+
     def scores(self, inputs: Tensor) -> Tensor:
         if self.access == "gradients":
             answers = self._asked(inputs)

@@ -45,10 +45,10 @@ class Ground:
         low, high = self.room(bound)
         if counts:
             low, high = self.chosen(params.double(), bound, low, high)
-        edges = (low / self.scale).numpy(), (high / self.scale).numpy()
+        edges = _array(low / self.scale), _array(high / self.scale)
         planes = self.rules.planes(clean, self.scale[0].tolist())
-        found = nearest((params.detach().double() / self.scale).numpy(), lambda z: self._base(z, *edges, bound), planes)
-        moves = torch.from_numpy(found) * self.scale
+        found = nearest(_array(params.double() / self.scale), lambda z: self._base(z, *edges, bound.cpu()), planes)
+        moves = torch.from_numpy(found).to(self.scale) * self.scale
         return self.shortened(moves.to(self.field.clean.dtype), limit)
 
     def _base(self, moves: Array, low: Array, high: Array, bound: Float[Tensor, " n"]) -> Array:
@@ -168,3 +168,7 @@ class Ground:
 def names_of(names: tuple[str, ...], count: int) -> tuple[str, ...]:
     """Names of the features; x0, x1, ... where the data give none."""
     return names or tuple(f"x{number}" for number in range(count))
+
+
+def _array(values: Tensor) -> Array:
+    return np.asarray(values.detach().cpu().numpy())

@@ -137,7 +137,7 @@ class Rules:
             sized = tuple(weight * scale[at] for at, weight in weights.items())
             length = math.sqrt(sum(weight * weight for weight in sized))
             units = tuple(weight / length for weight in sized)
-            made.append(Plane(tuple(weights), units, (room / length).numpy(), equal))
+            made.append(Plane(tuple(weights), units, (room / length).cpu().numpy(), equal))
         return made
 
     def repair(self, clean: Float[Tensor, "n d"], wanted: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
