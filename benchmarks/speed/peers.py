@@ -36,7 +36,7 @@ def peer(library: str, settings: str, subject: Subject, attack: Attack) -> Entry
 
     def run() -> Tensor:
         inputs, labels = subject.inputs.clone(), subject.labels.clone()
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), subject.plain():
             found = attack(module, inputs, labels)
         perturbed = found if isinstance(found, Tensor) else torch.from_numpy(np.asarray(found, dtype=np.float32))
         perturbed = perturbed.detach().float().to(subject.device)

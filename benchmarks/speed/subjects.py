@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -64,12 +65,19 @@ class Subject:
     def labels(self) -> Tensor:
         return torch.from_numpy(self.batch.targets).to(self.device)
 
+    def plain(self) -> AbstractContextManager[object]:
+        """What peers need around them: on a graphics card cuDNN refuses slopes of recurrent layers in evaluation mode."""
+        recurrent = any(isinstance(part, nn.RNNBase) for part in self.module.modules())
+        held: AbstractContextManager[object] = torch.backends.cudnn.flags(enabled=False)
+        return held if recurrent and self.device.type == "cuda" else nullcontext()
+
     def raw(self, passes: int, rows: int | None = None) -> None:
         """The yardstick: forward and backward passes, input gradients only, of the model as it was handed over."""
         inputs, labels = self.inputs[:rows], self.labels[:rows]
-        for _ in range(passes):
-            point = inputs.clone().requires_grad_(True)
-            torch.autograd.grad(F.cross_entropy(self.module(point), labels, reduction="sum"), point)
+        with self.plain():
+            for _ in range(passes):
+                point = inputs.clone().requires_grad_(True)
+                torch.autograd.grad(F.cross_entropy(self.module(point), labels, reduction="sum"), point)
 
     def fewer(self, cases: int) -> Subject:
         """The same with the first cases only."""

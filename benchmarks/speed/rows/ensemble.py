@@ -25,7 +25,7 @@ def strong(subject: Subject) -> Row:
         return attack.run_standard_evaluation(inputs, labels, batch_size=len(inputs))[0]
 
     entries = [
-        titer(Strong(), subject, additive(subject, "linf")),
+        titer(Strong(steps=75), subject, additive(subject, "linf")),
         torchattacks(subject, "AutoAttack", norm="Linf", eps=limit, version="standard", n_classes=classes, seed=0),
         autoattack(subject, auto, "AutoAttack(standard)"),
     ]

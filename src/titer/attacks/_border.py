@@ -49,7 +49,7 @@ class Border:
 
     @classmethod
     def of(cls, problem: Problem, queries: int, closest: bool) -> Border:
-        cost = torch.full((len(problem),), torch.inf, dtype=torch.float64)
+        cost = torch.full((len(problem),), torch.inf, dtype=torch.float64, device=problem.inputs.device)
         right = problem.advantage(problem.clean) <= 0
         nothing = problem.nothing()
         return cls(Purse.of(problem, queries), nothing, cost, nothing, cost, right, closest)
@@ -87,7 +87,7 @@ class Border:
         A case for which all of them are decided as they should be gives up.
         """
         problem = self.purse.problem
-        everyone = torch.arange(len(problem))
+        everyone = torch.arange(len(problem), device=problem.inputs.device)
         offers = [self._toward(everyone, torch.from_numpy(each)) for each in given]
         if offers:
             order = torch.stack([self.purse.cost(everyone, each) for each in offers], dim=1).argsort(dim=1, stable=True)
@@ -132,7 +132,7 @@ class Border:
 
     def fitted(self, rows: Int[Tensor, " m"], params: Tensor) -> Tensor:
         """The nearest parameters that keep mask and range, at any cost."""
-        free = torch.full((len(rows),), torch.inf, dtype=params.dtype)
+        free = params.new_full((len(rows),), torch.inf)
         return self.change.project(self.purse.problem.field.rows(rows), params, free)
 
     def found(self) -> Tensor:
@@ -146,12 +146,12 @@ class Border:
 
     def _kept(self) -> Bool[Tensor, " n"]:
         """Whether what fools keeps the limit."""
-        return self.cost <= self.purse.limit(torch.arange(len(self.cost)))
+        return self.cost <= self.purse.limit(torch.arange(len(self.cost), device=self.cost.device))
 
     def _toward(self, rows: Int[Tensor, " m"], values: Tensor) -> Tensor:
         """Parameters that turn a case into these values, as far as mask and range let it."""
         clean = self.purse.problem.field.clean[rows]
-        return self.fitted(rows, values.to(clean.dtype) - clean)
+        return self.fitted(rows, values.to(clean) - clean)
 
 
 def read_starts(starts: Sequence[Any], name: str) -> tuple[Array, ...]:

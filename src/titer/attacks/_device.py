@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 import torch
 
+from titer.models.model import Model
+
 Made = TypeVar("Made")
-# Cases at once on the CPU, where more do not help, and on a graphics card, where a question costs little more.
+# Cases at once, large ones and small ones; and the values that all of them may have together on the CPU.
 _FEW, _MANY = 256, 1024
+_VALUES = 1 << 22
 
 
-def on(device: torch.device) -> AbstractContextManager[object]:
-    """While open, tensors that attacks and changes make without saying where are made on the device."""
-    # On the CPU nothing has to be asked, and every call would be a little slower for it.
-    return nullcontext() if device.type == "cpu" else device
-
-
-def pieces(count: int, size: int | None, device: torch.device, work: Callable[[int, int], Made]) -> list[Made]:
+def pieces(count: int, size: int | None, model: Model, work: Callable[[int, int], Made]) -> list[Made]:
     """What `work(start, stop)` gives for consecutive cases, in pieces of `size`.
 
-    Without a size they are as large as the device can hold: where its memory runs out, the piece is done again in two.
+    Without a size they have so many cases that more would not be quicker: on the CPU fewer of large ones, on a graphics
+    card as many as it can hold. Where memory runs out, the piece is done again in two.
     """
-    together = size or (_FEW if device.type == "cpu" else _MANY)
+    many = _MANY if model.device.type != "cpu" else min(_MANY, max(_FEW, _VALUES // max(1, model.space.size)))
+    together = size or many
     made: list[Made] = []
     start = 0
     while start < count:

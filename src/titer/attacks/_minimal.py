@@ -84,7 +84,7 @@ def toward(
     """
     moves, worth = reaches(problem, values, slopes, start, ends)
     chosen = worth.argmax(dim=1)
-    return moves[torch.arange(len(moves)), chosen], chosen
+    return moves[torch.arange(len(moves), device=moves.device), chosen], chosen
 
 
 def reaches(
@@ -113,7 +113,7 @@ def tighten(problem: Problem, best: Cheapest, questions: int) -> None:
     if not len(rows):
         return
     part, longest = problem.rows(rows), best.params[rows]
-    low, high = torch.zeros(len(rows), dtype=torch.float64), torch.ones(len(rows), dtype=torch.float64)
+    low, high = torch.zeros_like(rows, dtype=torch.float64), torch.ones_like(rows, dtype=torch.float64)
     below, above = part.advantage(part.clean), best.value[rows]
     for _ in range(rounds(problem, questions)):
         crossing = -below / (above - below).clamp_min(1e-300)

@@ -47,7 +47,7 @@ def margin(task: Task, moved: Maps, truth: Int[Tensor, "n ..."]) -> PerCase:
         value = torch.where(low.any(dim=1), value, value.clamp(max=0))
     if not gap.requires_grad:
         return value
-    rank = torch.empty_like(order).scatter_(1, order, torch.arange(gap.shape[1]).to(order).expand_as(order))
+    rank = torch.empty_like(order).scatter_(1, order, torch.arange(gap.shape[1], device=gap.device).expand_as(order))
     must = rank <= place[:, None]
     still = must & (gap.detach() <= 0)
     slope = _mean_over(gap, torch.where(still.any(dim=1, keepdim=True), still, must))

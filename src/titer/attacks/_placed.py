@@ -41,7 +41,8 @@ class Placed(Attack):
         return isinstance(change, Patch)
 
     def search(self, problem: Problem, rng: CaseRandom) -> Tensor:
-        canvases = torch.stack(list(self.contents.values()))[assigned(problem, tuple(self.contents))]
+        canvases = torch.stack(list(self.contents.values())).to(problem.inputs.device)
+        canvases = canvases[assigned(problem, tuple(self.contents))]
         return laid(problem, canvases, problem.limit, self.place, rng, _FINAL)
 
 
@@ -60,8 +61,8 @@ def laid(
         luck = rng.uniform((dimensions + 1,), draw, torch.float64)
         where, slant = luck[:, :dimensions], 2 * luck[:, dimensions] - 1
     else:
-        where = torch.tensor(place, dtype=torch.float64).expand(len(problem), -1)
-        slant = torch.zeros(len(problem), dtype=torch.float64)
+        where = torch.tensor(place, dtype=torch.float64, device=field.clean.device).expand(len(problem), -1)
+        slant = torch.zeros(len(problem), dtype=torch.float64, device=field.clean.device)
     return problem.project(change.pack(field, size, where, canvas, slant))
 
 

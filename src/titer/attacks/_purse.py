@@ -31,7 +31,7 @@ class Purse:
     @classmethod
     def of(cls, problem: Problem, most: int) -> Purse:
         """`most` questions per case, or what the threat leaves of them."""
-        left = torch.full((len(problem),), most, dtype=torch.int64)
+        left = torch.full((len(problem),), most, dtype=torch.int64, device=problem.inputs.device)
         if problem.budget is not None:
             left = (problem.budget - problem.meter.queries[problem.index]).clamp(min=0, max=most)
         return cls(problem, left, Best.of(problem))
@@ -44,7 +44,7 @@ class Purse:
     def value(self, rows: Int[Tensor, " m"], params: Tensor) -> Float[Tensor, " m"]:
         """The attacker's margin, one question for each row; a case may stand in several."""
         if not len(rows):
-            return torch.zeros(0, dtype=torch.float64)
+            return torch.zeros(0, dtype=torch.float64, device=rows.device)
         part = self.problem.rows(rows)
         value: Tensor = part.advantage(part.scores(params))
         self.left = self.left - torch.bincount(rows, minlength=len(self.left))

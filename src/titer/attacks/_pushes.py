@@ -41,7 +41,7 @@ def toward(problem: Problem, way: Way) -> Problem:
     if way == "any":
         return problem
     if isinstance(way, int):
-        return problem.toward(torch.full((len(problem),), way, dtype=torch.int64))
+        return problem.toward(torch.full((len(problem),), way, dtype=torch.int64, device=problem.inputs.device))
     return replace(problem, goal=Goal(way))
 
 
@@ -50,9 +50,9 @@ def assigned(problem: Problem, known: Sequence[Way]) -> Int[Tensor, " n"]:
     goal, task = problem.goal, problem.model.task
     count = len(problem)
     if len(known) == 1 or goal.kind in ("raise", "lower"):
-        return torch.zeros(count, dtype=torch.int64)
+        return torch.zeros(count, dtype=torch.int64, device=problem.inputs.device)
     if task.kind == "classes":
-        wanted = torch.tensor([way for way in known if isinstance(way, int)])
+        wanted = torch.tensor([way for way in known if isinstance(way, int)], device=problem.truth.device)
         suits = wanted[None] == problem.truth[:, None]
         return (suits if goal.kind == "targeted" else ~suits).to(torch.int64).argmax(dim=1)
     # Where the clean answer of a regression errs already, a push the same way needs least.

@@ -52,7 +52,7 @@ def lanes_of(model: Model, rng: CaseRandom) -> Int[Tensor, " n"] | None:
     if getattr(model, "remote", False) or getattr(model, "rowwise", False) or rng.keys.device.type != "cpu":
         return None
     if _even(model):
-        return torch.full((len(rng),), -1)
+        return torch.full((len(rng),), -1, device=rng.keys.device)
     return rng.keys[:, 0] % _LANES
 
 
@@ -67,7 +67,7 @@ class Seating:
     def of(cls, lane: Int[Tensor, " n"], rows_of_a_block: int | None = None) -> Seating | None:
         """The seats of cases with these lanes; None if they fill whole blocks in their order."""
         together = rows_of_a_block or block()
-        numbers = torch.arange(len(lane))
+        numbers = torch.arange(len(lane), device=lane.device)
         if bool((lane < 0).all()):
             place = numbers
         else:
@@ -79,7 +79,7 @@ class Seating:
         rows = -(-(int(place.max()) + 1) // together) * together
         if rows == len(lane):
             return None
-        return cls(torch.zeros(rows, dtype=torch.int64).index_copy(0, place, numbers), place)
+        return cls(numbers.new_zeros(rows).index_copy(0, place, numbers), place)
 
     def spread(self, values: Tensor) -> Tensor:
         """Values of cases [n, ...] as values of rows; gradients flow through the cases' own rows only."""

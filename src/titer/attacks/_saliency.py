@@ -73,7 +73,7 @@ def pair(u: Float[Tensor, "n p"], v: Float[Tensor, "n p"], open_: Bool[Tensor, "
     keep = (sorted_v > _second_before(sorted_v)) & useful.gather(1, order)
     count = min(int(keep.sum(dim=1).amax()), most) if len(u) else 0
     if count == 0:
-        nothing = torch.full((len(u),), -1, dtype=torch.int64)
+        nothing = torch.full((len(u),), -1, dtype=torch.int64, device=u.device)
         return Move.of(torch.full_like(u[:, 0], -torch.inf), nothing, nothing, u.shape[1] // 2)
     rank = torch.where(keep, (u + v).gather(1, order), torch.full_like(u, -torch.inf))
     top = rank.argsort(dim=1, descending=True, stable=True)[:, :count]
@@ -101,7 +101,7 @@ def _all_pairs(u: Tensor, v: Tensor, live: Tensor, value: Tensor) -> tuple[Tenso
     """The worth of the best pair of each case, and the places of its two points."""
     count = u.shape[1]
     pieces = []
-    for rows in torch.split(torch.arange(len(u)), max(1, _CHUNK // count**2)):
+    for rows in torch.split(torch.arange(len(u), device=u.device), max(1, _CHUNK // count**2)):
         a, b, on, number = u[rows], v[rows], live[rows], value[rows]
         wanted, unwanted = a[:, :, None] + a[:, None, :], b[:, :, None] + b[:, None, :]
         good = (wanted > 0) & (unwanted > 0) & on[:, :, None] & on[:, None, :]

@@ -29,7 +29,9 @@ def first(shape: tuple[int, ...], limit: Float[Tensor, " n"], rng: CaseRandom, d
     signs = rng.signs((shape[0], *(-(-length // side) for length, side in zip(places, sides, strict=True))), 0, dtype)
     for axis, (length, side) in enumerate(zip(places, sides, strict=True), start=2):
         signs = signs.repeat_interleave(side, dim=axis).narrow(axis, 0, length)
-    lines = [(torch.arange(length) % side)[None] for length, side in zip(places, sides, strict=True)]
+    lines = [
+        (torch.arange(length, device=limit.device) % side)[None] for length, side in zip(places, sides, strict=True)
+    ]
     return _of_length(signs * _bump(_spread(lines, sides), max(sides), dtype), limit)
 
 
@@ -88,11 +90,11 @@ def _turned(current: Tensor, spare: Float[Tensor, " n"], rng: CaseRandom, draw: 
 def _along(luck: Float[Tensor, " n"], length: int, side: int) -> Int[Tensor, "n l"]:
     """Places along one dimension, counted from where a block of this side begins."""
     start = (luck * (length - side + 1)).floor().to(torch.int64)
-    return torch.arange(length)[None] - start[:, None]
+    return torch.arange(length, device=luck.device)[None] - start[:, None]
 
 
 def _inside(lines: list[Tensor], sides: list[int]) -> Bool[Tensor, "n 1 ..."]:
-    found = torch.ones((), dtype=torch.bool)
+    found = torch.ones((), dtype=torch.bool, device=lines[0].device)
     for axis, (line, side) in enumerate(zip(lines, sides, strict=True)):
         found = found & _laid(((line >= 0) & (line < side)), axis, len(sides))
     return found
@@ -100,7 +102,7 @@ def _inside(lines: list[Tensor], sides: list[int]) -> Bool[Tensor, "n 1 ..."]:
 
 def _pair(lines: list[Tensor], sides: list[int], cut: Int[Tensor, " n"], dtype: torch.dtype) -> Tensor:
     """Two bumps side by side along the dimension `cut`, the second negative."""
-    folded, parts, sign = [], [], torch.ones((), dtype=dtype)
+    folded, parts, sign = [], [], torch.ones((), dtype=dtype, device=cut.device)
     for axis, (line, side) in enumerate(zip(lines, sides, strict=True)):
         half = -(-side // 2)
         here = (cut == axis)[:, None]
@@ -112,16 +114,16 @@ def _pair(lines: list[Tensor], sides: list[int], cut: Int[Tensor, " n"], dtype: 
 
 def _spread(lines: list[Tensor], sides: list[int] | list[Tensor]) -> Int[Tensor, "n 1 ..."]:
     """How far each place is from the middle of its block, along the dimension in which it is furthest."""
-    far = torch.zeros((), dtype=torch.int64)
+    far = torch.zeros((), dtype=torch.int64, device=lines[0].device)
     for axis, (line, side) in enumerate(zip(lines, sides, strict=True)):
-        middle = torch.as_tensor(side).reshape(-1, 1) // 2
+        middle = torch.as_tensor(side, device=line.device).reshape(-1, 1) // 2
         far = torch.maximum(far, _laid((line - middle).abs(), axis, len(lines)))
     return far
 
 
 def _bump(far: Int[Tensor, "n 1 ..."], side: int, dtype: torch.dtype) -> Tensor:
     """The height at this distance from the middle: the sum of 1 / k^2 from k = distance + 1 to the edge."""
-    squares = 1 / torch.arange(1, side // 2 + 2, dtype=torch.float64).square()
+    squares = 1 / torch.arange(1, side // 2 + 2, dtype=torch.float64, device=far.device).square()
     heights = squares.flip(0).cumsum(0).flip(0).to(dtype)
     found: Tensor = heights[far.clamp(max=len(heights) - 1)]
     return found

@@ -33,15 +33,16 @@ class Ways:
         task, goal, count = problem.model.task, problem.goal, len(problem)
         clean = task.shifted(problem.clean.double())
         if goal.kind != "untargeted" or task.kind == "segmentation":
-            return cls(None, torch.zeros(count, 1, dtype=torch.float64))
+            return cls(None, clean.new_zeros(count, 1))
         if task.kind == "regression":
-            weights = torch.tensor([[1.0], [-1.0]], dtype=torch.float64).repeat(count, 1, 1)
+            signs = torch.tensor([[1.0], [-1.0]], dtype=torch.float64, device=clean.device)
+            weights = signs.repeat(count, 1, 1)
             offsets = -weights[:, :, 0] * problem.truth[:, None] - float(task.tolerance or 0)
             # The side to which the clean answer already errs is nearer.
             return _nearest(weights, offsets, (weights * clean[:, None]).sum(dim=2) + offsets, most)
-        each = torch.eye(clean.shape[1], dtype=torch.float64).repeat(count, 1, 1)
+        each = torch.eye(clean.shape[1], dtype=torch.float64, device=clean.device).repeat(count, 1, 1)
         if task.kind == "classes":
-            own = each[torch.arange(count), problem.truth][:, None]
+            own = each[torch.arange(count, device=clean.device), problem.truth][:, None]
             gaps = clean.scatter(1, problem.truth[:, None], -torch.inf)
             return _nearest(each - own, torch.zeros_like(clean), gaps, min(most, clean.shape[1] - 1))
         side = 1 - 2 * problem.truth.double().reshape(clean.shape)

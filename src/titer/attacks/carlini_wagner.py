@@ -94,7 +94,7 @@ class CarliniWagner(Attack):
         self, part: Problem, weight: Tensor, pace: Tensor, steps: int, rows: Tensor, best: Cheapest
     ) -> Bool[Tensor, " n"]:
         """Whether each case was fooled on the way down with this weight."""
-        found, place = torch.zeros(len(rows), dtype=torch.bool), torch.arange(len(rows))
+        found, place = torch.zeros_like(rows, dtype=torch.bool), torch.arange(len(rows), device=rows.device)
         tube = _Tube.of(part)
         w, pace = tube.start, pace[:, None] / tube.half
         mean, power = torch.zeros_like(w), torch.zeros_like(w)

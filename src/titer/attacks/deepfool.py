@@ -80,7 +80,7 @@ class DeepFool(Attack):
             scores, values, slopes = ways.look(part, params)
             fooled = best.offer(part, params, scores, rows)
             moves, worth = reaches(part, values, slopes, flat(part, params), ends)
-            move = moves[torch.arange(len(moves)), worth.argmax(dim=1)]
+            move = moves[torch.arange(len(moves), device=moves.device), worth.argmax(dim=1)]
             if step == 0 and ways.count > self.followed:
                 ways = ways.chosen(worth.argsort(dim=1, descending=True, stable=True)[:, : self.followed])
             total = flat(part, part.project(raised(part, total + move)))
@@ -88,7 +88,7 @@ class DeepFool(Attack):
             stay = (~fooled & (following != params).flatten(1).any(dim=1)).nonzero()[:, 0]
             rows, part, ways = rows[stay], part.rows(stay), ways.rows(stay)
             params, total, ends = following[stay], total[stay], (ends[0][stay], ends[1][stay])
-        share = torch.full((len(problem),), _FIRST, dtype=torch.float64)
+        share = torch.full_like(best.cost, _FIRST)
         for _ in range(self.turns):
             self._turn(problem, best, share)
         tighten(problem, best, self.refine)

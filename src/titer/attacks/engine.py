@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from titer.attacks._clean import remembered
-from titer.attacks._device import on, pieces
+from titer.attacks._device import pieces
 from titer.attacks._rows import lanes
 from titer.attacks.attack import Attack, untaught
 from titer.attacks.problem import Meter, Problem
@@ -83,8 +83,8 @@ def run(
         seed: text from which each case's random numbers follow, with the case's own name.
         limits: [n] one limit per case, instead of the threat's.
         choices: [V, C] for changes of words: what may replace each word.
-        size: cases that are worked on at once, without influence on the result on the CPU; None for 256, or for what
-            fits into the memory of a graphics card.
+        size: cases that are worked on at once, without influence on the result on the CPU; None for 256 to 1,024, by
+            their size, or what fits into the memory of a graphics card.
         progress: called with the number of cases finished.
 
     Torch models are searched in a quicker form where there is one (`titer.models.prepare`) and judged as they are.
@@ -117,8 +117,8 @@ def run(
             progress(len(rows))
         return found
 
-    with model.ready(), _undisturbed(seed), on(model.device):
-        return _join(pieces(len(batch), size, model.device, piece), model, batch)
+    with model.ready(), _undisturbed(seed):
+        return _join(pieces(len(batch), size, model, piece), model, batch)
 
 
 def learn(
@@ -150,7 +150,7 @@ def learn(
         raise AttackError(f"cases for {attack.name} to learn from", "an empty pool", "give it cases, none of the test")
     _check_pair(attack, model, pool, threat)
     order = np.argsort(np.asarray(pool.ids), kind="stable")
-    with model.ready(), _undisturbed(seed), on(model.device):
+    with model.ready(), _undisturbed(seed):
         taught = _Trial(attack, model, threat, seed, choices).learn(pool.take(order))
     if taught.learns:
         raise AttackError(
@@ -185,7 +185,7 @@ class _Trial:
 
     def learn(self, pool: Batch) -> Attack:
         problem = self._problem(pool, np.full(len(pool), self.threat.limit))
-        parts = torch.split(torch.arange(len(pool)), _PIECE)
+        parts = torch.split(torch.arange(len(pool), device=problem.inputs.device), _PIECE)
         clean = torch.cat([self._clean(problem.rows(rows), pool.take(rows.cpu().numpy())) for rows in parts])
         theirs = replace(_theirs(problem, clean), model=self._quick())
         return self.attack.learn(theirs, CaseRandom.of(self.seed, pool.ids).to(self.model.device))
@@ -235,18 +235,19 @@ class _Trial:
                 surface = model.embed(inputs)
         field = _field(self, batch, inputs, surface)
         threat.change.check(field)
+        size = surface.dtype if surface.is_floating_point() else torch.float32
         return Problem(
             model=model,
             inputs=inputs,
             field=field,
             change=threat.change,
-            limit=torch.as_tensor(limits, dtype=surface.dtype if surface.is_floating_point() else torch.float32),
+            limit=torch.as_tensor(limits, dtype=size, device=inputs.device),
             goal=threat.goal,
             truth=_truth(model, batch, threat).to(model.device),
-            clean=torch.zeros(len(batch), model.task.outputs),
+            clean=torch.zeros(len(batch), model.task.outputs, device=inputs.device),
             knowledge=threat.knowledge,
-            meter=Meter(len(batch)),
-            index=torch.arange(len(batch)),
+            meter=Meter(len(batch), inputs.device),
+            index=torch.arange(len(batch), device=inputs.device),
             budget=threat.queries,
             lane=lanes(model, batch.ids),
         )
@@ -374,7 +375,8 @@ def _field(trial: _Trial, batch: Batch, inputs: Tensor, surface: Tensor) -> Fiel
         words = inputs != space.padding if mask is None else (inputs != space.padding) & (mask != 0)
         mask = (words.unsqueeze(-1) if threat.change.surface == "embedding" else words).to(torch.float32)
         table = None if choices is None else torch.from_numpy(np.asarray(choices, dtype=np.int64)).to(surface.device)
-        return Field(surface, None, None, torch.ones((), dtype=torch.float32), mask, table)
+        one = torch.ones((), dtype=torch.float32, device=surface.device)
+        return Field(surface, None, None, one, mask, table)
     low, high = (torch.from_numpy(np.asarray(edge)).to(surface) for edge in space.bounds())
     scale = torch.from_numpy(np.asarray(space.per_channel(space.scale))).to(surface)
     return Field(surface, low, high, scale, mask, rate=space.rate, spacing=space.spacing, names=space.names)

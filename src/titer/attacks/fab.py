@@ -108,7 +108,7 @@ class FAB(Attack):
             _, values, slopes = ways.look(part, params)
             start = flat(part, params)
             move, chosen = toward(part, values, slopes, start, ends)
-            each = torch.arange(len(rows))
+            each = torch.arange(len(rows), device=rows.device)
             slope = tilt(part, slopes[each, chosen])
             at_origin = values[each, chosen] - (slope * start).sum(dim=1)
             direct = onto(part, at_origin, slope, torch.zeros_like(start), ends).move

@@ -85,7 +85,7 @@ class FMN(Attack):
             left -= steps + 1
             if not len(rows) or steps < 1:
                 break
-            part, ball = problem.rows(rows), torch.zeros(len(rows), dtype=torch.float64)
+            part, ball = problem.rows(rows), torch.zeros_like(rows, dtype=torch.float64)
             params = part.nothing()
             if restart:
                 ball = torch.minimum(best.cost[rows], part.limit.double())

@@ -54,7 +54,8 @@ class Greedy(Attack):
         real = edits != problem.nothing().unsqueeze(-1)
         limit = torch.minimum(problem.limit.floor().long(), real.any(dim=-1).sum(dim=1))
         go = (best.value <= 0) & (limit > 0)
-        few = torch.tensor([_combinations(each, int(k), most) <= most for each, k in zip(real, limit, strict=True)])
+        counted = [_combinations(each, int(k), most) for each, k in zip(real, limit, strict=True)]
+        few = torch.tensor([count <= most for count in counted], device=go.device)
         rows = (go & few).nonzero()[:, 0]
         if len(rows):
             self._all(problem.rows(rows), rows, limit[rows], edits[rows], real[rows], best)
@@ -71,7 +72,8 @@ class Greedy(Attack):
             able &= torch.isinf(best.cost[rows])
             asked = able.nonzero()[:, 0]
             if len(asked):
-                params = clean[asked].index_copy(1, torch.tensor(positions), edits[asked][:, positions, choices])
+                where = torch.tensor(positions, device=clean.device)
+                params = clean[asked].index_copy(1, where, edits[asked][:, positions, choices])
                 part = problem.rows(asked)
                 best.offer(part, params, part.scores(params), rows[asked])
             if not bool((torch.isinf(best.cost[rows]) & (len(positions) <= limit)).any()):
@@ -82,11 +84,11 @@ class Greedy(Attack):
     ) -> None:
         """One best edit after the other."""
         params = problem.nothing()
-        asked = torch.zeros(len(rows), dtype=torch.int64)
+        asked = torch.zeros_like(rows)
         open_ = real.clone()
         for step in range(int(limit.max())):
-            value = torch.full((len(rows),), -torch.inf, dtype=torch.float64)
-            chosen = torch.full((len(rows),), -1)
+            value = torch.full_like(rows, -torch.inf, dtype=torch.float64)
+            chosen = torch.full_like(rows, -1)
             for place in range(edits.shape[1] * edits.shape[2]):
                 position, choice = divmod(place, edits.shape[2])
                 running = torch.isinf(best.cost[rows]) & (step < limit) & (asked < most)

@@ -61,7 +61,7 @@ class Grid(Attack):
             nodes = nodes.flip(1)
         left = problem.remaining()
         total = nodes.shape[1] if left is None else min(nodes.shape[1], left)
-        rows = torch.arange(len(problem))
+        rows = torch.arange(len(problem), device=problem.inputs.device)
         start, several = 0, 1
         while start < total:
             rows = rows if self.whole else rows[~best.fooled[rows]]
@@ -79,4 +79,4 @@ class Grid(Attack):
         part = problem.rows(rows.repeat_interleave(count))
         value = part.advantage(part.scores(nodes.flatten(0, 1))).reshape(-1, count)
         found, which = value.max(dim=1)
-        best.offer(nodes[torch.arange(len(rows)), which], found, rows)
+        best.offer(nodes[torch.arange(len(rows), device=rows.device), which], found, rows)

@@ -86,7 +86,7 @@ class HopSkipJump(Attack):
         kept = 4 + math.ceil(math.log2(1 / tolerance))
         rows = border.able()
         border.bisect(rows, border.here[rows], tolerance)
-        turn, age = 0, torch.ones(len(problem), dtype=torch.float64)
+        turn, age = 0, torch.ones_like(border.far)
         while len(rows := border.able(kept + 2)):
             turn += 1
             before = border.far[rows]
@@ -139,8 +139,8 @@ class HopSkipJump(Attack):
         """Along the slope as far as decisions still fool, and back to the border from there."""
         length = border.far[rows] / root
         start, way = border.here[rows], border.change.steepest(border.purse.problem.field.rows(rows), slope)
-        landed, hit = start, torch.zeros(len(rows), dtype=torch.bool)
-        waiting = torch.arange(len(rows))
+        landed, hit = start, torch.zeros_like(rows, dtype=torch.bool)
+        waiting = torch.arange(len(rows), device=rows.device)
         for _ in range(_HALVINGS):
             waiting = waiting[torch.isin(rows[waiting], border.able())]
             if not len(waiting):

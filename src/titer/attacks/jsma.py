@@ -109,7 +109,7 @@ class JSMA(Attack):
 
     def _aims(self, problem: Problem) -> Iterator[tuple[Tensor, Problem]]:
         """Which cases to push where: to each wrong class in turn, or simply to where the goal is."""
-        everyone = torch.arange(len(problem))
+        everyone = torch.arange(len(problem), device=problem.inputs.device)
         classes = problem.clean.shape[1] if problem.model.task.kind == "classes" else 1
         if problem.goal.kind != "untargeted" or classes < 3 or self.targets == "maximal":
             yield everyone, problem
@@ -117,7 +117,7 @@ class JSMA(Attack):
         for wanted in range(classes):
             rows = everyone[problem.truth != wanted]
             if len(rows):
-                yield rows, problem.rows(rows).toward(torch.full((len(rows),), wanted))
+                yield rows, problem.rows(rows).toward(torch.full_like(rows, wanted))
 
     def _walk(self, problem: Problem, aimed: Problem, rows: Tensor, best: Cheapest) -> None:
         change = problem.change
@@ -157,7 +157,7 @@ class JSMA(Attack):
     def _look(self, aimed: Problem, params: Tensor) -> tuple[Tensor, list[Map]]:
         """Scores, and a map for each class that may be wanted."""
         task, classes = aimed.model.task, aimed.clean.shape[1]
-        everyone = torch.ones(len(aimed), dtype=torch.bool)
+        everyone = torch.ones(len(aimed), dtype=torch.bool, device=aimed.inputs.device)
         if task.kind != "classes" or classes < 3 or self.weigh == "gain":
             _, slope, scores = aimed.slope(params, "margin")
             # In float64, because products of small slopes would vanish.
@@ -217,7 +217,7 @@ class JSMA(Attack):
 
     def _best_edit(self, aimed: Problem, params: Tensor, edits: Tensor, order: Tensor, gains: Tensor) -> Tensor:
         """The most promising edits asked about one by one, and the best answer kept."""
-        chosen, value = params, torch.full((len(params),), -torch.inf, dtype=torch.float64)
+        chosen, value = params, torch.full((len(params),), -torch.inf, dtype=torch.float64, device=params.device)
         for place in order.unbind(dim=1):
             position, word = place // edits.shape[-1], edits.flatten(1).gather(1, place[:, None])
             tried = params.scatter(1, position[:, None], word)

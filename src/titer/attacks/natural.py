@@ -47,7 +47,7 @@ class Natural(Attack):
             return problem.sample(rng, 0)
         left = problem.remaining()
         best = Best.of(problem)
-        rows = torch.arange(len(problem))
+        rows = torch.arange(len(problem), device=problem.inputs.device)
         for draw in range(self.draws if left is None else min(self.draws, left)):
             params = problem.sample(rng, draw)
             value = problem.advantage(problem.scores(params))

@@ -60,12 +60,13 @@ class NaturalPatch(LearningAttack):
         check_dimensions(self.place, problem, self.name)
         wanted = ways(problem)
         best: dict[Way, tuple[tuple[bool, float], Tensor]] = {}
-        for rows in torch.split(torch.arange(len(problem)), _PIECE):
+        for rows in torch.split(torch.arange(len(problem), device=problem.inputs.device), _PIECE):
             part = problem.rows(rows)
-            corner = torch.zeros(len(part), part.field.clean.dim() - 2)
+            corner = torch.zeros(len(part), part.field.clean.dim() - 2, device=rows.device)
+            whole = torch.ones(len(part), device=rows.device)
             for crop in range(self.crops):
                 canvas = _windows(part, rng.rows(rows), crop)
-                shown = patch_of(part).pack(part.field, torch.ones(len(part)), corner, canvas)
+                shown = patch_of(part).pack(part.field, whole, corner, canvas)
                 scores = part.scores(shown)
                 for way in wanted:
                     sure, row = _surest(part, way, scores)
@@ -92,7 +93,7 @@ def _windows(problem: Problem, rng: CaseRandom, draw: int) -> Tensor:
     window = clean
     for axis, length in enumerate(clean.shape[2:]):
         start = (luck[:, axis] * (length - side + 1)).floor()
-        steps = ((torch.arange(length) + 0.5) * side[:, None] / length).floor()
+        steps = ((torch.arange(length, device=side.device) + 0.5) * side[:, None] / length).floor()
         source = (start[:, None] + steps).clamp(0, length - 1).to(torch.int64)
         shape = [len(clean), 1, *[length if other == axis else 1 for other in range(clean.dim() - 2)]]
         window = window.gather(axis + 2, source.reshape(shape).expand_as(clean))

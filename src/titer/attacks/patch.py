@@ -109,7 +109,7 @@ class AdversarialPatch(LearningAttack):
     def _worth(self, problem: Problem, canvas: Tensor, rng: CaseRandom) -> tuple[int, float]:
         """How many of the pool the patch fools, and by how much in the mean."""
         gained = []
-        for rows in torch.split(torch.arange(len(problem)), self.batch):
+        for rows in torch.split(torch.arange(len(problem), device=problem.inputs.device), self.batch):
             part = problem.rows(rows)
             params = laid(part, canvas[None], part.limit, self.place, rng.rows(rows), 4 * self.epochs + 3)
             gained.append(part.advantage(part.scores(params)))

@@ -62,7 +62,7 @@ class PGD(Attack):
 
     def search(self, problem: Problem, rng: CaseRandom) -> Tensor:
         best = Best.of(problem)
-        everyone = torch.arange(len(problem))
+        everyone = torch.arange(len(problem), device=problem.inputs.device)
         for restart in range(self.restarts):
             rows = everyone[~best.fooled] if self.early_exit else everyone
             if len(rows):

@@ -21,28 +21,67 @@ from titer.threats.change import Change, DrawnChange, Field, GridChange, SmoothC
 from titer.threats.goal import Goal
 from titer.threats.random import CaseRandom
 
+# Looks that are put down before they are counted.
+_PUT_DOWN = 256
+
 
 class Meter:
-    """What an attack spent, per case, and what its gradients looked like."""
+    """What an attack spent, per case, and what its gradients looked like.
 
-    def __init__(self, count: int) -> None:
-        self.queries = torch.zeros(count, dtype=torch.int64)
-        self.passes = torch.zeros(count, dtype=torch.int64)
-        self.flat = torch.zeros(count, dtype=torch.int64)
-        self.broken = torch.zeros(count, dtype=torch.int64)
+    Looks are put down as they come and counted when somebody asks: on a graphics card each sum by itself would take as
+    long as a layer of the model.
+    """
+
+    def __init__(self, count: int, device: torch.device | None = None) -> None:
+        self._sums = torch.zeros(4, count, dtype=torch.int64, device=device)
+        self._spent: list[tuple[Tensor, int]] = []
+        self._looks: list[tuple[Tensor, Tensor]] = []
+
+    def spend(self, rows: Tensor, count: int) -> None:
+        """Count questions; a case may stand in several rows."""
+        self._spent.append((rows, count))
+        if len(self._spent) >= _PUT_DOWN:
+            self._count()
 
     def watch(self, rows: Tensor, gradient: Tensor) -> None:
         """Remember gradients that are identically zero, or not numbers; a case may stand in several rows."""
-        largest = gradient.flatten(1).abs().amax(dim=1)
-        self.passes.index_add_(0, rows, torch.ones_like(rows))
-        self.flat.index_add_(0, rows, (largest == 0).to(torch.int64))
-        self.broken.index_add_(0, rows, (~torch.isfinite(largest)).to(torch.int64))
+        self._looks.append((rows, gradient.flatten(1).abs().amax(dim=1)))
+        if len(self._looks) >= _PUT_DOWN:
+            self._count()
+
+    @property
+    def queries(self) -> Int[Tensor, " n"]:
+        """Questions asked about each case."""
+        return self._count()[0]
+
+    @property
+    def passes(self) -> Int[Tensor, " n"]:
+        """Gradients taken of each case."""
+        return self._count()[1]
+
+    @property
+    def useless(self) -> Int[Tensor, " n"]:
+        """Gradients of each case that were all zero, or not numbers."""
+        return self._count()[2:].sum(dim=0)
 
     def told(self) -> dict[str, Array]:
         """Questions and passes of each case, and the shares of its gradients that were flat or broken."""
-        passes = self.passes.cpu().numpy()
-        shares = {name: getattr(self, name).cpu().numpy() / np.maximum(passes, 1) for name in ("flat", "broken")}
-        return {"queries": self.queries.cpu().numpy(), "passes": passes, **shares}
+        queries, passes, flat, broken = self._count().cpu().numpy()
+        some = np.maximum(passes, 1)
+        return {"queries": queries, "passes": passes, "flat": flat / some, "broken": broken / some}
+
+    def _count(self) -> Tensor:
+        """All four sums, with what was put down."""
+        if self._spent:
+            rows = torch.cat([rows for rows, _ in self._spent])
+            counts = torch.cat([torch.full_like(rows, count) for rows, count in self._spent])
+            self._sums[0].index_add_(0, rows, counts)
+        if self._looks:
+            rows, largest = (torch.cat(parts) for parts in zip(*self._looks, strict=True))
+            told = torch.stack((torch.ones_like(largest), largest == 0, ~torch.isfinite(largest)))
+            self._sums[1:].index_add_(1, rows, told.to(torch.int64))
+        self._spent, self._looks = [], []
+        return self._sums
 
 
 @dataclass(frozen=True, eq=False)
@@ -304,14 +343,15 @@ class Problem:
 
     def _spend(self, count: int) -> None:
         # A case that stands in several rows is asked about several times.
-        asked = self.meter.queries.index_add(0, self.index, torch.full_like(self.index, count))
-        if self.budget is not None and len(self) and int(asked[self.index].max()) > self.budget:
-            raise BudgetError(
-                f"at most {self.budget} questions per case",
-                str(int(asked[self.index].max())),
-                "lower the attack's steps or queries",
-            )
-        self.meter.queries.copy_(asked)
+        if self.budget is not None and len(self):
+            asked = self.meter.queries.index_add(0, self.index, torch.full_like(self.index, count))
+            if int(asked[self.index].max()) > self.budget:
+                raise BudgetError(
+                    f"at most {self.budget} questions per case",
+                    str(int(asked[self.index].max())),
+                    "lower the attack's steps or queries",
+                )
+        self.meter.spend(self.index, count)
 
 
 @dataclass(eq=False)
@@ -333,8 +373,11 @@ class Best:
 
     def offer(self, params: Tensor, value: Tensor, rows: Tensor | None = None) -> None:
         """Keep what is better; `rows` tells which cases the offer is about."""
-        where = torch.arange(len(self.value), device=self.value.device) if rows is None else rows
-        better = value > self.value[where]
-        chosen = where[better]
-        self.params = self.params.index_copy(0, chosen, params.detach()[better])
-        self.value = self.value.index_copy(0, chosen, value.detach()[better])
+        if rows is None:
+            rows = torch.arange(len(self.value), device=self.value.device)
+        now = self.value[rows]
+        better = value > now
+        # Without asking which rows these are: on a graphics card the answer would have to be waited for.
+        kept = torch.where(better.reshape(-1, *[1] * (params.dim() - 1)), params.detach(), self.params[rows])
+        self.params = self.params.index_copy(0, rows, kept)
+        self.value = self.value.index_copy(0, rows, torch.where(better, value.detach(), now))

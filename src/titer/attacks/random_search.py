@@ -44,7 +44,7 @@ class RandomSearch(Attack):
     def search(self, problem: Problem, rng: CaseRandom) -> Tensor:
         left = problem.remaining()
         best = Best.of(problem)
-        rows = torch.arange(len(problem))
+        rows = torch.arange(len(problem), device=problem.inputs.device)
         for question in range(self.queries if left is None else min(self.queries, left)):
             rows = rows[~best.fooled[rows]]
             if not len(rows):

@@ -72,14 +72,14 @@ class SimBA(Attack):
         purse = Purse.of(problem, self.queries)
         shape = tuple(problem.field.clean.shape[1:])
         walk = _Walk(purse, purse.best.params, purse.best.value)
-        stuck = torch.zeros(len(problem), dtype=torch.bool)
-        size = torch.full((len(problem),), self._length(problem.change), dtype=torch.float64)
+        stuck = torch.zeros_like(purse.best.value, dtype=torch.bool)
+        size = torch.full_like(purse.best.value, self._length(problem.change), dtype=torch.float64)
         turn = 0
         while bool((~stuck[purse.able()]).any()):
             counts = self._counts(shape, turn)
             # Draws are numbered by turn; each case goes through the directions in an order of its own.
             order = rng.uniform((math.prod(counts),), turn).argsort(dim=1, stable=True)
-            before, helped = purse.left, torch.zeros(len(problem))
+            before, helped = purse.left, torch.zeros_like(size, dtype=torch.float32)
             for place in range(order.shape[1]):
                 rows = purse.able()
                 rows = rows[~stuck[rows]]
@@ -112,18 +112,18 @@ class SimBA(Attack):
         """The directions with these numbers, as long as the limit."""
         field = problem.field.rows(rows)
         shape = tuple(field.clean.shape[1:])
-        wave = torch.ones((), dtype=torch.float64)
+        wave = torch.ones((), dtype=torch.float64, device=rows.device)
         for axis in range(len(shape) - 1, -1, -1):
             number, place = number // counts[axis], number % counts[axis]
-            lines = self._lines(shape[axis], axis, getattr(problem.change, "norm", ""))[place]
+            lines = self._lines(shape[axis], axis, getattr(problem.change, "norm", ""), place.device)[place]
             wave = wave * lines.reshape(len(rows), *[shape[a] if a == axis else 1 for a in range(len(shape))])
         return field.allow(column(problem.limit[rows], field.clean) * field.scale * wave.to(field.clean.dtype))
 
-    def _lines(self, length: int, axis: int, norm: str) -> Float[Tensor, "k k"]:
+    def _lines(self, length: int, axis: int, norm: str, device: torch.device) -> Float[Tensor, "k k"]:
         """What one dimension adds to a direction: one place, or a cosine of length 1 (L-infinity: of height 1)."""
         if self.basis == "values" or axis == 0:
-            return torch.eye(length, dtype=torch.float64)
-        lines = _cosines(length)
+            return torch.eye(length, dtype=torch.float64, device=device)
+        lines = _cosines(length, device)
         return lines / lines.abs().amax(dim=1, keepdim=True) if norm == "linf" else lines
 
 
@@ -144,14 +144,14 @@ class _Walk:
         better = reached > self.value[asked]
         self.params = self.params.index_copy(0, asked[better], proposal[better])
         self.value = self.value.index_copy(0, asked[better], reached[better])
-        failed = torch.ones(len(rows), dtype=torch.bool)
+        failed = torch.ones_like(rows, dtype=torch.bool)
         failed[moved] = ~better
         return failed
 
 
 @lru_cache(maxsize=32)
-def _cosines(length: int) -> Float[Tensor, "k k"]:
+def _cosines(length: int, device: torch.device | None = None) -> Float[Tensor, "k k"]:
     """The orthonormal cosines of the discrete cosine transform, one per row, by rising frequency."""
     places = torch.arange(length, dtype=torch.float64)
     waves = torch.cos(torch.pi * (places + 0.5) * places[:, None] / length)
-    return waves / waves.square().sum(dim=1, keepdim=True).sqrt()
+    return (waves / waves.square().sum(dim=1, keepdim=True).sqrt()).to(device=device)

@@ -68,7 +68,7 @@ class Square(Attack):
         total = self.queries if left is None else min(self.queries, left)
         rows = (~best.fooled).nonzero()[:, 0]
         part, noise = problem.rows(rows), rng.rows(rows)
-        current, value = part.nothing(), torch.full((len(rows),), -torch.inf, dtype=torch.float64)
+        current, value = part.nothing(), torch.full_like(rows, -torch.inf, dtype=torch.float64)
         for question in range(total):
             if not len(rows):
                 break

@@ -155,7 +155,7 @@ class Strong(Attack):
 def _unseen(problem: Problem) -> Tensor:
     """[n] whether most gradients of a case were zero everywhere, or no numbers; then only luck gained anything."""
     meter, index = problem.meter, problem.index
-    unseen: Tensor = 2 * (meter.flat + meter.broken)[index] > meter.passes[index]
+    unseen: Tensor = 2 * meter.useless[index] > meter.passes[index]
     return unseen.to(problem.inputs.device)
 
 

@@ -123,8 +123,8 @@ class Transfer(Attack):
                 problem,
                 model=surrogate,
                 knowledge=surrogate.access,
-                meter=Meter(count),
-                index=torch.arange(count),
+                meter=Meter(count, problem.inputs.device),
+                index=torch.arange(count, device=problem.inputs.device),
                 budget=None,
                 lane=lanes_of(surrogate, rng),
             )
@@ -147,7 +147,7 @@ class _Mean(Model):
         self.remote = any(model.remote for model in models)
 
     def scores(self, inputs: Tensor) -> Tensor:
-        total = torch.zeros(())
+        total = torch.zeros((), device=inputs.device)
         for model in self.models:
             total = total + model.task.shifted(model.scores(inputs))
         return total / len(self.models)

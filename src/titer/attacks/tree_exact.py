@@ -73,9 +73,9 @@ class TreeExact(Attack):
         forest, field, change = problem.trees(), problem.field, problem.change
         if not isinstance(change, BallChange):
             raise AttackError("an additive change", f"{change.name!r}", "choose 'additive' in the plan")
-        scale = field.scale.double().expand_as(field.clean[:1].double()).flatten().numpy()
+        scale = field.scale.double().expand_as(field.clean[:1].double()).flatten().cpu().numpy()
         clean, (low, high) = _rows(field.clean), map(_rows, change.ends(field))
-        size = problem.limit.double().numpy()
+        size = problem.limit.double().cpu().numpy()
         found = []
         for case in range(len(problem)):
             down, up = low[case], high[case]
@@ -83,7 +83,7 @@ class TreeExact(Attack):
                 down, up = np.maximum(down, -size[case] * scale), np.minimum(up, size[case] * scale)
             norm: Literal["linf", "l0"] = "linf" if change.norm == "linf" else "l0"
             program = Program(forest, clean[case], clean[case] + down, clean[case] + up, scale, norm)
-            before = problem.clean[case].double().numpy()
+            before = problem.clean[case].double().cpu().numpy()
             ways = wishes(problem.model.task, problem.goal, float(problem.truth[case]), before, forest)
             nearest = program.nearest(ways, self.nodes, self.gap)
             # A number of values is no border of the program, so it is checked here.
@@ -98,7 +98,7 @@ def _rows(values: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
 
 def _moves(clean: Tensor, row: Tensor) -> Tensor:
     """What to add to a case so that it is that row, or lies beyond it, after rounding."""
-    wanted = row.to(clean.dtype)
+    wanted = row.to(clean)
     moves = wanted - clean
     up = wanted > clean
     # The least that the largest of the three numbers can tell apart: less would be rounded away.

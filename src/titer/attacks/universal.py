@@ -76,7 +76,7 @@ class Universal(LearningAttack):
     def _ascend(self, problem: Problem, rng: CaseRandom) -> Tensor:
         """The perturbation of one way in units of the limit, [*shape]."""
         ball = _ball(problem)
-        one = torch.ones(1, dtype=ball.clean.dtype)
+        one = ball.clean.new_ones(1)
         unit, velocity = torch.zeros_like(ball.clean), torch.zeros_like(ball.clean)
         steps = self.epochs * -(-len(problem) // self.batch)
         step = 0
@@ -107,7 +107,7 @@ class _Shift(Attack):
         return Universal().fits(change)
 
     def search(self, problem: Problem, rng: CaseRandom) -> Tensor:
-        return _applied(problem, self.units[assigned(problem, self.ways)])
+        return _applied(problem, self.units.to(problem.inputs.device)[assigned(problem, self.ways)])
 
 
 def _ball(problem: Problem) -> Field:
@@ -135,7 +135,7 @@ def _felt(problem: Problem, params: Tensor, gradient: Tensor) -> Tensor:
 
 def _worth(problem: Problem, unit: Tensor, size: int) -> tuple[int, float]:
     """How many of the pool a perturbation fools, and by how much in the mean, to decide between equals."""
-    pieces = torch.split(torch.arange(len(problem)), size)
+    pieces = torch.split(torch.arange(len(problem), device=problem.inputs.device), size)
     parts = [problem.rows(rows) for rows in pieces]
     gained = torch.cat([part.advantage(part.scores(_applied(part, unit))) for part in parts])
     return int((gained > 0).sum()), float(gained.mean())

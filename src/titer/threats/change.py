@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import ClassVar, Literal
 
 import torch
@@ -67,6 +68,11 @@ class Field:
 
     def room(self) -> tuple[Tensor, Tensor]:
         """The furthest that each value may move down (0 or less) and up (0 or more); infinite without a range."""
+        return self._room
+
+    @cached_property
+    def _room(self) -> tuple[Tensor, Tensor]:
+        # Asked for at every step, and the same at each.
         if self.low is None or self.high is None:
             far = torch.full_like(self.clean, float("inf"))
             return -far, far

@@ -40,7 +40,7 @@ def blocks(field: Field, severity: Float[Tensor, " n"], _rng: CaseRandom) -> Ten
     padded = F.pad(grey, (0, -width % _BLOCK, 0, -height % _BLOCK), mode="replicate")
     down, right = (size // _BLOCK for size in padded.shape[-2:])
     tiles = padded.reshape(*padded.shape[:2], down, _BLOCK, right, _BLOCK).transpose(-3, -2)
-    waves, table = (part.to(clean) for part in _jpeg())
+    waves, table = (part.to(clean) for part in _jpeg(clean.device))
     steps = column(4 * severity, tiles).clamp_min(1e-6) * table
     rounded = torch.round((waves @ tiles @ waves.T) / steps) * steps
     back = (waves.T @ rounded @ waves).transpose(-3, -2).flatten(-4, -3).flatten(-2, -1)
@@ -84,8 +84,8 @@ def _planes(values: Tensor, like: Tensor) -> Tensor:
     return values.reshape(len(values), *([1] * (like.dim() - 3)), *values.shape[1:])
 
 
-@lru_cache(maxsize=1)
-def _jpeg() -> tuple[Tensor, Tensor]:
+@lru_cache(maxsize=8)
+def _jpeg(device: torch.device) -> tuple[Tensor, Tensor]:
     """The orthonormal cosines [wave, place] of a block, and the table of steps of its coefficients (ITU T.81, K.1)."""
     at = (torch.arange(_BLOCK, dtype=torch.float64) + 0.5) * math.pi / _BLOCK
     waves = torch.cos(torch.arange(_BLOCK, dtype=torch.float64)[:, None] * at) * math.sqrt(2 / _BLOCK)
@@ -94,4 +94,5 @@ def _jpeg() -> tuple[Tensor, Tensor]:
         "16 11 10 16 24 40 51 61 12 12 14 19 26 58 60 55 14 13 16 24 40 57 69 56 14 17 22 29 51 87 80 62 "
         "18 22 37 56 68 109 103 77 24 35 55 64 81 104 113 92 49 64 78 87 103 121 120 101 72 92 95 98 112 100 103 99"
     )
-    return waves, torch.tensor([float(step) for step in steps.split()], dtype=torch.float64).reshape(_BLOCK, _BLOCK)
+    table = torch.tensor([float(step) for step in steps.split()], dtype=torch.float64).reshape(_BLOCK, _BLOCK)
+    return waves.to(device), table.to(device)

@@ -91,7 +91,7 @@ class Ground:
                 rows, fine = self.made(params * factor.unsqueeze(1).to(params.dtype))
                 return fine & (self.price(rows) <= limit.double() * (1 + _SLACK))
 
-        good = torch.ones(len(self.field), dtype=torch.float64)
+        good = torch.ones(len(self.field), dtype=torch.float64, device=params.device)
         missing = ~fits(good)
         if not bool(missing.any()):
             return params
@@ -115,7 +115,9 @@ class Ground:
         moved = (torch.clamp(params, low, high) / self.scale).abs()
         reach = torch.stack([moved[:, list(unit)].amax(dim=1) for unit in units], dim=1)
         order = reach.argsort(dim=1, descending=True, stable=True)
-        rank = torch.empty_like(order).scatter_(1, order, torch.arange(len(units)).expand_as(order))
+        rank = torch.empty_like(order).scatter_(
+            1, order, torch.arange(len(units), device=order.device).expand_as(order)
+        )
         kept = (rank < limit.floor().unsqueeze(1)) & (reach > 0)
         free = torch.zeros_like(low, dtype=torch.bool)
         for number, unit in enumerate(units):

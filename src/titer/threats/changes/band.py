@@ -179,7 +179,7 @@ class Band(SmoothChange):
         """The part of [n, C, T] within the band, in the precision given."""
         length = values.shape[-1]
         lines = torch.fft.rfft(values)
-        keep = _inside(length, field.rate or 1.0, self.low, self.high).to(lines)
+        keep = _inside(length, field.rate or 1.0, self.low, self.high, values.device).to(lines)
         passed: Tensor = torch.fft.irfft(lines * keep, n=length)
         return passed
 
@@ -191,7 +191,7 @@ class Band(SmoothChange):
         """[n, C, 1] the furthest that each channel may move, whatever the limit; infinite where nothing says so."""
         caps = torch.full((*like.shape[:2], 1), torch.inf, dtype=like.dtype, device=like.device)
         if self.most is not None:
-            caps = torch.minimum(caps, torch.as_tensor(self.most).to(like).reshape(1, -1, 1))
+            caps = torch.minimum(caps, torch.as_tensor(self.most, device=like.device).to(like).reshape(1, -1, 1))
         if self.share is not None:
             centered = field.clean - field.clean.mean(dim=-1, keepdim=True)
             caps = torch.minimum(caps, self.share * centered.square().mean(dim=-1, keepdim=True).sqrt())
@@ -228,9 +228,11 @@ class Band(SmoothChange):
         return factor
 
 
-def _inside(length: int, rate: float, low: float, high: float) -> Bool[Tensor, " lines"]:
+def _inside(
+    length: int, rate: float, low: float, high: float, device: torch.device | None = None
+) -> Bool[Tensor, " lines"]:
     """Which lines of the spectrum of `length` samples lie in the band."""
-    lines = torch.arange(length // 2 + 1, dtype=torch.float64) * (rate / length)
+    lines = torch.arange(length // 2 + 1, dtype=torch.float64, device=device) * (rate / length)
     # A border that is itself a line counts, whatever its last bit.
     return (lines >= low - 1e-9 * rate) & (lines <= high + 1e-9 * rate)
 

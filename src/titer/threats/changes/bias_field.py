@@ -59,7 +59,7 @@ class BiasField(DialChange):
         nodes, sizes = self.order + 1, field.clean.shape[2:]
         drift = params.reshape(-1, *([nodes] * len(sizes)))
         for place, size in enumerate(sizes, start=1):
-            weights = _weights(nodes, size).to(drift)
+            weights = _weights(nodes, size, drift.device).to(drift)
             parts = drift.unbind(dim=place)
             spread = [1] * (drift.dim() - place - 1)
             # Added up one by one: a matrix product may round a case otherwise in another batch.
@@ -71,7 +71,7 @@ class BiasField(DialChange):
 
 
 @lru_cache(maxsize=64)
-def _weights(nodes: int, size: int) -> Tensor:
+def _weights(nodes: int, size: int, device: torch.device) -> Tensor:
     """[nodes, size] what each node adds to each place: 0 or more, and 1 together."""
     at = (torch.arange(nodes, dtype=torch.float64) + 0.5) / nodes
     here = (torch.arange(size, dtype=torch.float64) + 0.5) / size
@@ -79,4 +79,4 @@ def _weights(nodes: int, size: int) -> Tensor:
     for j in range(1, nodes):
         along = torch.cos(math.pi * j * at)[:, None] * torch.cos(math.pi * j * here)
         weights += 2 * (1 - j / nodes) * along
-    return weights.clamp_min(0) / nodes
+    return (weights.clamp_min(0) / nodes).to(device)

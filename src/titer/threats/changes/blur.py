@@ -52,7 +52,7 @@ class Blur(FewDials):
 def gaussian(values: Tensor, variance: Float[Tensor, " n"]) -> Tensor:
     """Values [n, C, ...] blurred along every spatial dimension by a variance per case, in squared pixels."""
     for place in range(2, values.dim()):
-        waves, fall = _cosines(values.shape[place])
+        waves, fall = _cosines(values.shape[place], values.device)
         turned = waves.to(values)
         weight = torch.exp(variance.reshape(-1, 1) * fall.to(values)).reshape(
             -1, *([1] * (values.dim() - 2)), values.shape[place]
@@ -62,9 +62,9 @@ def gaussian(values: Tensor, variance: Float[Tensor, " n"]) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def _cosines(size: int) -> tuple[Tensor, Tensor]:
+def _cosines(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """The orthonormal cosines [size, wave] that mirrored pictures are made of, and cos w - 1 of each."""
     w = math.pi * torch.arange(size, dtype=torch.float64) / size
     waves = torch.cos(w[None] * (torch.arange(size, dtype=torch.float64)[:, None] + 0.5)) * math.sqrt(2 / size)
     waves[:, 0] = math.sqrt(1 / size)
-    return waves, torch.cos(w) - 1
+    return waves.to(device), (torch.cos(w) - 1).to(device)

@@ -147,7 +147,7 @@ class ClinicalTable(SmoothChange):
 
     def steepest(self, field: Field, gradient: Tensor) -> Tensor:
         ground = self._ground(field)
-        low, high = ground.room(torch.full((len(field),), float("inf"), dtype=torch.float64))
+        low, high = ground.room(ground.scale.new_full((len(field),), float("inf")))
         slope = torch.where(low < high, gradient.double(), 0.0)
         step = Additive(self.norm).steepest(replace(field, scale=ground.scale[0], mask=None), slope)
         if self.norm == "linf":

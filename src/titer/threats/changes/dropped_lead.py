@@ -82,7 +82,7 @@ class DroppedLead(StepwiseChange):
 
     def sample(self, field: Field, limit: Float[Tensor, " n"], rng: CaseRandom, draw: int) -> Tensor:
         count, open_ = field.clean.shape[1], _open(field)
-        luck = torch.where(open_, rng.uniform((count,), draw), torch.zeros(()))
+        luck = torch.where(open_, rng.uniform((count,), draw), torch.zeros((), device=open_.device))
         order = luck.argsort(dim=1, descending=True, stable=True)
         place = order.argsort(dim=1, stable=True)
         fault = (rng.uniform((count,), draw ^ _OTHER) * len(self.faults)).long() + 1

@@ -66,9 +66,9 @@ class LowPass(Ball):
         if not (math.isfinite(self.rate) and self.rate > 0):
             raise ThreatError("a sampling rate above 0", str(self.rate), "correct 'rate'")
 
-    def kernel(self, rate: float | None = None) -> Float[Tensor, " k"]:
+    def kernel(self, rate: float | None = None, device: torch.device | None = None) -> Float[Tensor, " k"]:
         """The mean of all kernels, in samples at this rate (None: as given)."""
-        return _line(self.sizes, self.sigmas, 1.0 if rate is None else rate / self.rate)
+        return _line(self.sizes, self.sigmas, 1.0 if rate is None else rate / self.rate, device)
 
     def apply(self, field: Field, params: Tensor) -> Tensor:
         return field.clip(super().apply(field, field.allow(self.smooth(field, field.allow(params)))))
@@ -77,9 +77,9 @@ class LowPass(Ball):
         """What is added for parameters [n, C, T] or [n, C, H, W], before clipping."""
         flat = params.reshape(-1, 1, *params.shape[2:])
         if params.dim() == 3:
-            line = self.kernel(field.rate).to(params)
+            line = self.kernel(field.rate, params.device).to(params)
             return F.conv1d(flat, line[None, None], padding=len(line) // 2).reshape(params.shape)
-        plane = _plane(self.sizes, self.sigmas).to(params)
+        plane = _plane(self.sizes, self.sigmas, params.device).to(params)
         return F.conv2d(flat, plane[None, None], padding=len(plane) // 2).reshape(params.shape)
 
     def project(self, field: Field, params: Tensor, limit: Float[Tensor, " n"]) -> Tensor:
@@ -109,7 +109,7 @@ def _gauss(size: int, sigma: float) -> Tensor:
 
 
 @lru_cache(maxsize=32)
-def _line(sizes: tuple[int, ...], sigmas: tuple[float, ...], factor: float) -> Tensor:
+def _line(sizes: tuple[int, ...], sigmas: tuple[float, ...], factor: float, device: torch.device | None) -> Tensor:
     # The nearest odd length, so that a kernel has a middle.
     lengths = [2 * round((size * factor - 1) / 2) + 1 for size in sizes]
     longest = max(lengths)
@@ -118,11 +118,11 @@ def _line(sizes: tuple[int, ...], sigmas: tuple[float, ...], factor: float) -> T
         for sigma in sigmas:
             margin = (longest - length) // 2
             total[margin : longest - margin] += _gauss(length, sigma * factor)
-    return total / total.sum()
+    return (total / total.sum()).to(device=device)
 
 
 @lru_cache(maxsize=32)
-def _plane(sizes: tuple[int, ...], sigmas: tuple[float, ...]) -> Tensor:
+def _plane(sizes: tuple[int, ...], sigmas: tuple[float, ...], device: torch.device) -> Tensor:
     longest = max(sizes)
     total = torch.zeros(longest, longest, dtype=torch.float64)
     for size in sizes:
@@ -130,4 +130,4 @@ def _plane(sizes: tuple[int, ...], sigmas: tuple[float, ...]) -> Tensor:
             margin = (longest - size) // 2
             line = _gauss(size, sigma)
             total[margin : longest - margin, margin : longest - margin] += line[:, None] * line
-    return total / total.sum()
+    return (total / total.sum()).to(device)

@@ -95,7 +95,7 @@ class Patch(SmoothChange):
         """
         count = len(field)
         flat = content.flatten(1).expand(count, -1)
-        tilt = torch.zeros(count) if slant is None else slant
+        tilt = flat.new_zeros(count) if slant is None else slant
         return torch.cat([size.reshape(-1, 1).to(flat), tilt.reshape(-1, 1).to(flat), place.to(flat), flat], dim=1)
 
     def content(self, field: Field, params: Tensor) -> Float[Tensor, "n ..."]:
@@ -103,10 +103,10 @@ class Patch(SmoothChange):
         return params[:, _PLACE + _dimensions(field) :].reshape(field.clean.shape)
 
     def nothing(self, field: Field) -> Tensor:
-        count = len(field)
+        count, clean = len(field), field.clean
         low, high = ends(field)
-        middle = torch.full((count, _dimensions(field)), 0.5)
-        return self.pack(field, torch.zeros(count), middle, ((low + high) / 2)[None].expand_as(field.clean))
+        middle = clean.new_full((count, _dimensions(field)), 0.5)
+        return self.pack(field, clean.new_zeros(count), middle, ((low + high) / 2)[None].expand_as(clean))
 
     def apply(self, field: Field, params: Tensor) -> Tensor:
         inside, pixel = self.cover(field, params)
@@ -124,7 +124,7 @@ class Patch(SmoothChange):
         axes = []
         for axis, length in enumerate(lengths):
             start = (geometry[:, _PLACE + axis] * (length - side)).round()
-            middles = torch.arange(length, dtype=torch.float64) + 0.5
+            middles = torch.arange(length, dtype=torch.float64, device=side.device) + 0.5
             shape = [-1, *[length if other == axis else 1 for other in range(len(lengths))]]
             axes.append((middles[None] - (start + side / 2)[:, None]).reshape(shape))
         if len(lengths) >= 2:
@@ -139,7 +139,8 @@ class Patch(SmoothChange):
         else:
             filled = size.clamp(min=0) * math.prod(lengths) / self._fill(len(lengths))
             # Python's power, case by case: that of torch may differ in its last bit with the place in the batch.
-            exact = torch.tensor([value ** (1 / len(lengths)) for value in filled.tolist()], dtype=size.dtype)
+            roots = [value ** (1 / len(lengths)) for value in filled.tolist()]
+            exact = torch.tensor(roots, dtype=size.dtype, device=size.device)
         return (exact + _ROUNDING).floor().clamp(0, min(lengths))
 
     def cost(self, field: Field, params: Tensor) -> Float[Tensor, " n"]:
@@ -162,7 +163,7 @@ class Patch(SmoothChange):
         low, high = ends(field)
         ascent = self.content(field, gradient).sign() * (high - low)
         count = len(field)
-        return self.pack(field, torch.ones(count), torch.zeros(count, _dimensions(field)), ascent)
+        return self.pack(field, ascent.new_ones(count), ascent.new_zeros(count, _dimensions(field)), ascent)
 
     def sample(self, field: Field, limit: Float[Tensor, " n"], rng: CaseRandom, draw: int) -> Tensor:
         luck = rng.uniform((self.nothing(field).shape[1],), draw, field.clean.dtype)
@@ -198,8 +199,8 @@ class Patch(SmoothChange):
     ) -> tuple[Bool[Tensor, "n ..."], Int[Tensor, "n pixels"]]:
         width = side.reshape(-1, *[1] * len(lengths))
         inside: Tensor = width > 0
-        pixel: Tensor = torch.zeros((), dtype=torch.int64)
-        square: Tensor = torch.zeros((), dtype=torch.float64)
+        pixel: Tensor = torch.zeros((), dtype=torch.int64, device=side.device)
+        square: Tensor = torch.zeros((), dtype=torch.float64, device=side.device)
         for distance, length in zip(axes, lengths, strict=True):
             share = distance / width.clamp(min=1) + 0.5
             inside = inside & (share >= 0) & (share < 1)

@@ -194,7 +194,7 @@ class Relation(Constraint):
 
     def holds(self, clean: Tensor, rows: Tensor, known: Sequence[str]) -> Tensor:
         column, asked = picked(rows.double(), known), self.comparison
-        gap = torch.as_tensor(value(asked.left, column) - value(asked.right, column))
+        gap = torch.as_tensor(value(asked.left, column) - value(asked.right, column), device=rows.device)
         slack = self.tolerance * (size(asked.left, column) + size(asked.right, column))
         # A division by 0 breaks the relation, whatever it says.
         finite = torch.isfinite(gap)

@@ -100,7 +100,8 @@ def value(expression: Expression, column: Callable[[str], Tensor]) -> Tensor | f
         return column(expression.name)
     left, right = value(expression.left, column), value(expression.right, column)
     if expression.operator == "/":
-        # A division by 0 is no valid row; torch gives infinity where Python would stop.
+        # A division by 0 is no valid row; torch gives infinity where Python would stop. A number becomes a tensor
+        # without dimensions, which may meet those of any device.
         return torch.as_tensor(left, dtype=torch.float64) / torch.as_tensor(right, dtype=torch.float64)
     return {"+": lambda: left + right, "-": lambda: left - right, "*": lambda: left * right}[expression.operator]()
 

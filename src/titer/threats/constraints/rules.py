@@ -40,7 +40,7 @@ class Rules:
 
     def holds(self, clean: Float[Tensor, "n d"], rows: Float[Tensor, "n d"]) -> Bool[Tensor, " n"]:
         """Whether each row keeps every constraint."""
-        kept = torch.ones(len(rows), dtype=torch.bool)
+        kept = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
         for each in self.constraints:
             kept = kept & each.holds(clean, rows, self.known)
         return kept
@@ -54,8 +54,8 @@ class Rules:
             for name in each.features:
                 at = place(name, self.known)
                 down, up = each.ends(clean[:, at])
-                lows[at] = torch.maximum(lows[at], torch.as_tensor(down, dtype=clean.dtype))
-                highs[at] = torch.minimum(highs[at], torch.as_tensor(up, dtype=clean.dtype))
+                lows[at] = torch.maximum(lows[at], torch.as_tensor(down, dtype=clean.dtype, device=clean.device))
+                highs[at] = torch.minimum(highs[at], torch.as_tensor(up, dtype=clean.dtype, device=clean.device))
         return torch.stack(lows, dim=1), torch.stack(highs, dim=1)
 
     @cached_property
@@ -158,7 +158,9 @@ class Rules:
             used = sorted(self._columns(expression))
             still = torch.stack([columns[k].detach() == clean[:, k] for k in used]).all(dim=0)
             made = value(expression, lambda name: columns[place(name, self.known)])
-            columns[at] = torch.where(still, clean[:, at], torch.as_tensor(made, dtype=clean.dtype))
+            columns[at] = torch.where(
+                still, clean[:, at], torch.as_tensor(made, dtype=clean.dtype, device=clean.device)
+            )
         return torch.stack(columns, dim=1)
 
     def _columns(self, expression: Expression) -> set[int]:
