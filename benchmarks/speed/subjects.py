@@ -66,7 +66,7 @@ class Subject:
         return torch.from_numpy(self.batch.targets).to(self.device)
 
     def plain(self) -> AbstractContextManager[object]:
-        """What peers need around them: on a graphics card cuDNN refuses slopes of recurrent layers in evaluation mode."""
+        """What peers need around them: cuDNN refuses slopes of recurrent layers in evaluation mode."""
         recurrent = any(isinstance(part, nn.RNNBase) for part in self.module.modules())
         held: AbstractContextManager[object] = torch.backends.cudnn.flags(enabled=False)
         return held if recurrent and self.device.type == "cuda" else nullcontext()
