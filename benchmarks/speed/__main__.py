@@ -36,8 +36,9 @@ def main() -> None:
     wishes.add_argument("--device", default="cpu", help="where models and cases are, e.g. cuda")
     chosen = wishes.parse_args()
     torch.set_num_threads(1)
-    speed.subjects.DEVICE = torch.device(chosen.device)
-    table: dict[str, Any] = json.loads(chosen.out.read_text())["rows"] if chosen.out.exists() else {}
+    speed.subjects.place(chosen.device)
+    whole: dict[str, Any] = json.loads(chosen.out.read_text()) if chosen.out.exists() else {}
+    table: dict[str, Any] = whole.get("rows", {})
     for name, make in rows():
         if chosen.rows and not name.startswith(tuple(chosen.rows.split(","))):
             continue
@@ -48,7 +49,9 @@ def main() -> None:
         table[name] = measured(row, _say)
         _say("  " + _line(table[name]))
         # Kept after each row, so that a stopped run loses one.
-        chosen.out.write_text(json.dumps({"machine": _machine(speed.subjects.DEVICE), "rows": table}, indent=1) + "\n")
+        chosen.out.write_text(
+            json.dumps({**whole, "machine": _machine(speed.subjects.DEVICE), "rows": table}, indent=1) + "\n"
+        )
 
 
 def _line(found: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from speed.shares import shares
 from speed.subjects import Subject
 
 # What rounding may add to a limit, in parts of it.
@@ -90,7 +91,7 @@ def measured(row: Row, say: Callable[[str], None]) -> dict[str, Any]:
     raw: list[float] = []
     for turn in range(row.rounds):
         if row.passes:
-            raw.append(_timed(lambda: row.subject.raw(row.passes), row.subject.device)[0])
+            raw.append(timed(lambda: row.subject.raw(row.passes), row.subject.device)[0])
         # Each round begins with another library.
         order = [(turn + place) % len(figures) for place in range(len(figures))]
         for place in order:
@@ -98,7 +99,9 @@ def measured(row: Row, say: Callable[[str], None]) -> dict[str, Any]:
             if figure.failure is None and not _hopeless(figure, figures):
                 _once(row, row.entries[place], figure, first=turn == 0)
         say(f"  round {turn + 1}/{row.rounds}: " + ", ".join(f"{each.library} {each.median:.2f}s" for each in figures))
-    return _summary(row, figures, raw)
+    found = _summary(row, figures, raw)
+    # A row that misses its target says why.
+    return {**found, "shares": shares(row.entries[0].run) if found["holds"] is False else None}
 
 
 def _hopeless(figure: Figure, figures: list[Figure]) -> bool:
@@ -111,7 +114,7 @@ def _once(row: Row, entry: Entry, figure: Figure, *, first: bool) -> None:
     for seed in (random.seed, np.random.seed, torch.manual_seed):
         seed(0)
     try:
-        seconds, perturbed = _timed(entry.run, row.subject.device)
+        seconds, perturbed = timed(entry.run, row.subject.device)
     except Exception as error:
         # A peer that cannot do a row is a finding, not an end of the benchmark.
         if entry.library == "titer":
@@ -123,7 +126,7 @@ def _once(row: Row, entry: Entry, figure: Figure, *, first: bool) -> None:
         figure.strength, figure.outside = _strength(row, perturbed)
 
 
-def _timed(work: Callable[[], Any], device: torch.device) -> tuple[float, Any]:
+def timed(work: Callable[[], Any], device: torch.device) -> tuple[float, Any]:
     """Processor time, which other programs do not lengthen; on a graphics card the time until it is done."""
     clock = time.process_time if device.type == "cpu" else _until_done
     gc.collect()

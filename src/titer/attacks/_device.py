@@ -37,5 +37,5 @@ def pieces(count: int, size: int | None, model: Model, work: Callable[[int, int]
             start = stop
             continue
         # Outside of the handler, since what the failed piece held lives as long as its error.
-        torch.accelerator.memory.empty_cache()
+        torch.cuda.empty_cache()
     return made
