@@ -358,7 +358,7 @@ def _outside(problem: Problem, params: Tensor) -> Array:
     """[n] whether a proposal leaves the valid range, moves what it must not, is no number or not of the change."""
     field = problem.field
     perturbed = problem.change.apply(field, params).detach()
-    bad = ~torch.isfinite(perturbed.double()).flatten(1).all(dim=1) | ~problem.change.valid(field, params)
+    bad = ~torch.isfinite(perturbed).flatten(1).all(dim=1) | ~problem.change.valid(field, params)
     if field.low is not None and field.high is not None:
         slack = _SLACK * (field.high - field.low)
         beyond = (perturbed < field.low - slack) | (perturbed > field.high + slack)
