@@ -113,6 +113,16 @@ def test_the_form_says_verified_and_after_one_bit_altered(driver: Any, tmp_path:
     assert "witnesses: w0 (2023-" in lines
 
 
+def test_whom_an_object_is_about_is_left_to_the_command(driver: Any) -> None:
+    log, now = Log(), fingerprint_of(TEXT, "text")
+    opening = Opening.of(
+        [*((each.label, each.value) for each in now.digests), ("id.patient.v1", bytes(32))], now.opening
+    )
+    log.add("capture", data="text", fp=opening.commitments())
+    [found] = asked(driver, [(TEXT, log.receipt(0), POLICY, opening.to_json(), [])])
+    assert (found["outcome"], found["layers"]["id.patient.v1"]) == ("verified", "closed")
+
+
 def test_the_page_is_accessible_and_fits_small_screens(browser: Any, page: Path, axe_source: str) -> None:
     for look in (looking.Look(390, "dark"), looking.Look(1440, "light")):
         looking.open_page(browser, page, look)

@@ -44,7 +44,8 @@ async function compare(now, opening, record) {
   const states = new Map();
   for (const [label, committed] of Object.entries(record.fp)) {
     const salt = opening.salts.get(label);
-    if (!salt) states.set(label, "closed");
+    // Whom an object is about this page does not read: what an opening says of it is left to the command.
+    if (!salt || (label.startsWith("id.") && !there.has(label))) states.set(label, "closed");
     else if (there.has(label)) states.set(label, hex(await hmac(salt, there.get(label))) === committed ? "same" : "differs");
     else states.set(label, now.digests.some(([name]) => name === nameOf(label)) ? "version" : "removed");
   }
