@@ -80,6 +80,7 @@ class DicomPath(_Part):
     title: Annotated[str, StringConstraints(min_length=1, max_length=16)] = "TITER"
     callers: tuple[str, ...] = Field((), description="titles of those who may send; empty for all")
     associations: Annotated[int, Field(ge=1)] = 16
+    results: Path | None = Field(None, description="private folder for what the model says, a file for each decision")
     certificate: Path | None = None
     key: Path | None = None
     authorities: Path | None = None

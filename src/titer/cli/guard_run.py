@@ -118,9 +118,10 @@ def _limits(plan: GuardPlan) -> Limits:
 @contextmanager
 def _dicom(path: DicomPath, plan: GuardPlan, guarded: Guarded, journal: Journal) -> Iterator[str]:
     from titer.provenance.guard.dicom import Receiver, guarding
+    from titer.provenance.guard.results import Results
 
     receiver = Receiver(
-        guarding(guarded, journal.keep),
+        guarding(guarded, journal.keep, None if path.results is None else Results(path.results).keep),
         title=path.title,
         host=path.host,
         port=path.port,

@@ -146,8 +146,10 @@ def capturing(capture: Capture, told: Callable[[Captured], None]) -> Accept:
     return accept
 
 
-def guarding(guarded: Guarded, told: Callable[[Answer], None]) -> Accept:
-    """Images go through the guard; `told` gets each answer.
+def guarding(
+    guarded: Guarded, told: Callable[[Answer], None], keep: Callable[[bytes, Answer], None] | None = None
+) -> Accept:
+    """Images go through the guard; `told` gets each answer, and `keep` (such as `Results.keep`) image and answer.
 
     Success means that the image is in good hands, withheld or not: a refusal would only make the sender send it again.
     What was neither read nor kept, since it is too large or its sender too quick, the sender has to keep.
@@ -156,6 +158,8 @@ def guarding(guarded: Guarded, told: Callable[[Answer], None]) -> Accept:
     def accept(raw: bytes, caller: str) -> int:
         answer = guarded(raw, "dicom", caller=caller)
         told(answer)
+        if keep is not None:
+            keep(raw, answer)
         return NO_RESOURCES if answer.action == "quarantine" and not answer.held else SUCCESS
 
     return accept
