@@ -70,9 +70,10 @@ A row holds where Titer is at least as strong as every peer and needs at most th
 _MISSED = """Rows that do not hold, with the parts of Titer's time by the profiler (judgement is one more forward pass,
 on the model as it is):"""
 _ON_CARD = """Measured on one {device} with torch {torch}, time until the device is done; figures in
-[`benchmarks/speed-cuda.json`](../benchmarks/speed-cuda.json). Cases, search and judgement stay on the card, and passes
-through the model are recorded and replayed (`titer.models.graphed`). Titer counts in full precision with kernels that
-repeat themselves; the peers took what torch does by itself, TF32 and any kernel."""
+[`benchmarks/speed-cuda.json`](../benchmarks/speed-cuda.json) (`python -m speed --device cuda` and `python -m
+speed.scaling --device cuda`, each with `--out`). Cases, search and judgement stay on the card, and passes through the
+model are recorded and replayed (`titer.models.graphed`). Titer counts in full precision with kernels that repeat
+themselves; the peers took what torch does by itself, TF32 and any kernel."""
 _CARD_SAYS = """With 64 cases the card waits for Python, so what a search does beside the model counts more than on the
 CPU: a single gradient (FGSM) is dearer here by the fixed cost of the engine, some 10 ms. C&W, DeepFool, Square and
 HopSkipJump are not in the table: the benchmark then judged in TF32, which is coarser than the distance to the border at
