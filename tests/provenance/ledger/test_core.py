@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -414,6 +415,89 @@ def test_errors_of_records_name_their_reason() -> None:
     assert "record 1 after" in error.got
 
 
+# What `ext` may hold: by form a right value and wrong ones, by kind the form of each field.
+VERDICTS = (
+    *("verified", "derived", "altered", "unknown", "mismatch_subject", "replayed"),
+    *("suspect_key", "stale_log", "forked_log", "unsupported", "error"),
+)
+MODES = ("observe", "flag", "block", "override")
+FORMS: dict[str, tuple[object, tuple[object, ...]]] = {
+    "hash": (HEX, ("", HEX[1:], HEX + "a", HEX.upper(), "g" * 64, HEX + "\n", 7, None)),
+    "signature": (HEX * 2, ("", HEX, HEX * 2 + "a", HEX.upper() * 2, 7, None)),
+    "number": (7, (-1, 1 << 53, True, 7.0, "7", None)),
+    "verdict": ("verified", ("", "fine", "Verified", "error ", HEX, 7, None)),
+    "mode": ("flag", ("", "verified", "Block", "flag\n", 7, None)),
+}
+SIGNED = {"administrator": "hash", "signature": "signature"}
+CHAIN = ("program", "tensor", "model", "output", "first", "second", "reason")
+FIELDS = {
+    "capture": {"program": "hash"},
+    "derive": {"program": "hash", "parameters": "hash"},
+    "key": {"key": "hash", **SIGNED},
+    "revoke": {"key": "hash", "from": "number", **SIGNED},
+    "policy": {"digest": "hash"},
+    "decision": {"verdict": "verdict", "mode": "mode", **dict.fromkeys(CHAIN, "hash")},
+    "anchor": {"size": "number", "root": "hash", "log": "hash", "token": "hash"},
+    "retire": {"key": "hash", **SIGNED},
+}
+NEEDED = {
+    *(("derive", "program"), ("derive", "parameters"), ("key", "key"), ("revoke", "key"), ("revoke", "from")),
+    *(("policy", "digest"), ("decision", "verdict")),
+}
+
+
+@pytest.mark.parametrize("kind", FIELDS)
+def test_each_kind_of_record_has_its_own_fields_and_no_others(kind: str) -> None:
+    more: dict[str, Any] = {"kind": kind, "refs": (HEX,)}
+    if kind in ("capture", "derive"):
+        more |= {"data": "text", "fp": {"tx.v1": HEX}}
+    whole = {name: FORMS[form][0] for name, form in FIELDS[kind].items()}
+    assert record_of(**more, ext=whole).ext == whole
+    for name, form in FIELDS[kind].items():
+        less = {other: value for other, value in whole.items() if other != name}
+        if (kind, name) in NEEDED:
+            refused("record.invalid", record_of, **more, ext=less)
+        else:
+            assert record_of(**more, ext=less).ext == less
+        for wrong in FORMS[form][1]:
+            error = refused("record.invalid", record_of, **more, ext={**whole, name: wrong})
+            assert error.expected.startswith(f"{name} ")
+    for name in {"host", "", *(each for fields in FIELDS.values() for each in fields)} - set(whole):
+        refused("record.invalid", record_of, **more, ext={**whole, name: HEX})
+
+
+def test_verdicts_and_modes_are_words_of_closed_lists() -> None:
+    for name, words in (("verdict", VERDICTS), ("mode", MODES)):
+        for word in words:
+            assert record_of("decision", ext={"verdict": "error", name: word}).ext[name] == word
+            for wrong in (word + "x", "x" + word, word[1:], word.upper()):
+                refused("record.invalid", record_of, "decision", ext={"verdict": "error", name: wrong})
+
+
+@pytest.mark.parametrize(
+    ("what", "more"),
+    [
+        *((name, {name: HEX[1:]}) for name in ("origin", "capture_key", "prev", "nonce")),
+        *((name, {name: -1}) for name in ("counter", "claimed_time")),
+        ("label of a digest", {"kind": "capture", "data": "text", "fp": {"tx": HEX}}),
+        ("tx.v1", {"kind": "capture", "data": "text", "fp": {"tx.v1": HEX[1:]}}),
+        ("refs", {"refs": (HEX, HEX[1:])}),
+    ],
+)
+def test_a_refusal_names_the_field(what: str, more: dict[str, Any]) -> None:
+    told = {"kind": "retire", "origin": HEX, "capture_key": HEX, "counter": 1, "prev": HEX, "nonce": "a" * 32}
+    Record(**told, claimed_time=0)  # type: ignore[arg-type]
+    error = refused("record.invalid", Record, **{**told, "claimed_time": 0, **more})
+    assert error.expected.startswith(f"{what} ")
+
+
+def test_a_leaf_has_maps_and_lists_where_they_belong() -> None:
+    raw, line = record_of("retire").sign(CAPTURE.sign).split(b"\n", 1)
+    for right, wrong in ((b'"fp":{}', b'"fp":[]'), (b'"ext":{}', b'"ext":[]'), (b'"refs":[]', b'"refs":{}')):
+        assert right in raw
+        refused("record.invalid", record.parse, raw.replace(right, wrong) + b"\n" + line)
+
+
 def test_openings_say_all_that_they_hold() -> None:
     made = Opening({"tx.v1": b"s" * 32}, {"tx.v1": b"d" * 32}, {"b": 1, "a": "\u00fc"})
     assert made.to_json().decode() == (
@@ -421,6 +505,8 @@ def test_openings_say_all_that_they_hold() -> None:
         f'"salts": {{"tx.v1": "{b"s".hex() * 32}"}}, "v": 1}}'
     )
     assert Opening.from_json(made.to_json()) == made
+    assert Opening({}, {}).material == {}
+    assert Opening.of([], {"a": 1}).material == {"a": 1}
     refused("opening.invalid", Opening, {"tx.v1": b"s" * 32}, {})
     for label, salt, digest in (("tx.v1", 31, 32), ("tx.v1", 32, 33), ("tx", 32, 32)):
         refused("opening.invalid", Opening, {label: bytes(salt)}, {label: bytes(digest)})
@@ -508,6 +594,15 @@ def test_numbers_that_no_instrument_has_are_refused_without_being_quoted() -> No
     assert _canonical.fraction("-12.50") == _canonical.fraction("-125e-1")
     assert _canonical.fraction_bytes(_canonical.fraction("-0.5")) == b"-1/2"
     assert _canonical.fraction("0") == 0
+    assert _canonical.fraction("0.5") == Fraction(1, 2)
+    assert _canonical.fraction("1e-400") == Fraction(1, 10**400)
+    assert _canonical.fraction("1" * 400) == int("1" * 400)
+    for text in ("1e401", "1e-401", "1" * 401):
+        refused("limit.number", _canonical.fraction, text)
+    assert _canonical.decimal_text(f"1e{'9' * 18}") == f"1e+{'9' * 18}"
+    assert _canonical.decimal_text("1e000000000000000000000007") == _canonical.decimal_text("1e7") == "10000000"
+    assert _canonical.decimal_text("12e-00") == "12"
+    assert _canonical.decimal_text("123456789012345678901.5") == "123456789012345678901.5"
     assert _canonical.packed() == b""
     assert _canonical.packed(b"a", b"") == b"\0\0\0\0\0\0\0\1a" + bytes(8)
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from titer.provenance.fingerprint.fingerprint import refuse
 
-_DECIMAL = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?(?:[eE]([+-]?)([0-9]+))?")
+_DECIMAL = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?(?:[eE]([+-]?)0*([0-9]+))?")
 _EXPONENT_DIGITS = 18
 # A fraction writes its zeros out: beyond this no gain, rate or range of an instrument lies.
 _FRACTION_EXPONENT = 400
@@ -79,12 +79,12 @@ def _parsed(text: str) -> tuple[str, str, int]:
         # Not quoted: where a number should stand there may be a name.
         got = f"{len(text)} characters that are none"
         raise refuse("malformed.number", "a decimal number", got, "write it like 1.25 or 1.25e-3")
-    if found[5] and len(found[5].lstrip("0")) > _EXPONENT_DIGITS:
+    if found[5] and len(found[5]) > _EXPONENT_DIGITS:
         got = f"{len(found[5])} digits"
         raise refuse("limit.exponent", f"an exponent of at most {_EXPONENT_DIGITS} digits", got, "write the number out")
     fractional = found[3] or ""
     digits = (found[2] + fractional).lstrip("0")
-    exponent = int((found[4] or "") + found[5].lstrip("0").rjust(1, "0")) if found[5] else 0
+    exponent = int((found[4] or "") + found[5]) if found[5] else 0
     exponent += len(digits) - len(digits.rstrip("0")) - len(fractional)
     digits = digits.rstrip("0")
     return ("-" if found[1] == "-" and digits else ""), digits, exponent

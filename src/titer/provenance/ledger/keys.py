@@ -44,7 +44,7 @@ class Keys:
 
     def revoked(self, key: str, index: int) -> bool:
         """Whether what a key signed at an index is in doubt."""
-        return key in self.suspect and index >= self.suspect[key][0]
+        return _revoked(self.suspect, key, index)
 
     def counts(self, key: str, kind: str, index: int) -> bool:
         """Whether a key may sign records of a kind at an index; that it may be in doubt is not asked here."""
@@ -81,17 +81,20 @@ def keys_at(
                     continue
             suspect[key] = min(suspect.get(key, (start, index)), (start, index))
     since: dict[str, tuple[Set[str], int]] = {key: (tasks, 0) for key, tasks in roles.items()}
-    known = Keys(size, bool(roles), since, suspect, ())
     for index, record in told:
         if record.kind == "key":
             old, new = record.capture_key, str(record.ext["key"])
             tasks, start = since.get(old, (_NONE, size))
-            sound = index >= start and not known.revoked(old, index) and new not in administrators
+            sound = index >= start and not _revoked(suspect, old, index) and new not in administrators
             if sound and approved(record, administrators):
                 since.setdefault(new, (tasks, index + 1))
             else:
                 void.append(index)
     return Keys(size, bool(roles), since, suspect, tuple(sorted(void)))
+
+
+def _revoked(suspect: Mapping[str, tuple[int, int]], key: str, index: int) -> bool:
+    return key in suspect and index >= suspect[key][0]
 
 
 def approval(record: Record) -> bytes:
