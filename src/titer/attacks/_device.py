@@ -8,6 +8,7 @@ from typing import TypeVar
 import torch
 
 from titer.models.model import Model
+from titer.models.prepare import forget_recordings
 
 Made = TypeVar("Made")
 # Cases at once, large ones and small ones; and the values that all of them may have together on the CPU.
@@ -37,5 +38,6 @@ def pieces(count: int, size: int | None, model: Model, work: Callable[[int, int]
             start = stop
             continue
         # Outside of the handler, since what the failed piece held lives as long as its error.
+        forget_recordings()
         torch.cuda.empty_cache()
     return made

@@ -372,7 +372,7 @@ class Best:
         return self.value > 0
 
     def offer(self, params: Tensor, value: Tensor, rows: Tensor | None = None) -> None:
-        """Keep what is better; `rows` tells which cases the offer is about."""
+        """Keep what is better; `rows` tells which cases the offer is about, each of them once."""
         if rows is None:
             rows = torch.arange(len(self.value), device=self.value.device)
         now = self.value[rows]

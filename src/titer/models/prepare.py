@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import sys
 import weakref
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -20,6 +22,7 @@ from titer.models.model import Model, to_tensor
 
 # How far scores and slopes may lie from the model's own, in parts of the largest: what another order of sums explains.
 _SAME = 1e-4
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _PLAIN = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _known: weakref.WeakKeyDictionary[nn.Module, tuple[Any, nn.Module | None]] = weakref.WeakKeyDictionary()
 _steady: weakref.WeakKeyDictionary[nn.Module, tuple[Any, bool]] = weakref.WeakKeyDictionary()
@@ -78,8 +81,8 @@ class ChannelsLast(nn.Module):
 def _gains(module: nn.Module) -> bool:
     """Whether there are convolutions, and nothing that copying or reading would lose."""
     parts = list(module.modules())
-    # torch has no public way to ask for hooks or versions.
-    hooked = any(part._forward_hooks or part._forward_pre_hooks or part._backward_hooks for part in parts)  # noqa: SLF001
+    # torch has no public way to ask for hooks.
+    hooked = any(any(getattr(part, name, None) for name in _HOOKS) for part in parts)
     scripted = any(isinstance(part, (torch.jit.ScriptModule, torch.fx.GraphModule)) for part in parts)
     plain = all(weight.dtype == torch.float32 for weight in module.parameters())
     gains = _recordable(module) or any(isinstance(part, _PLAIN) for part in parts)
@@ -117,7 +120,7 @@ def steady(model: TorchModel) -> bool:
     if held is None or held[0] != state:
         probes = to_tensor(probe_inputs(model.space), model.space).to(model.device)
         # A model that draws must find the global random state as it was.
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        with torch.no_grad(), _as_before(model):
             same = torch.equal(model.scores(probes), model.scores(probes))
         held = (state_of(model.module), same)
         _steady[model.module] = held
@@ -126,13 +129,15 @@ def steady(model: TorchModel) -> bool:
 
 def _quicker(model: TorchModel) -> nn.Module | None:
     """The quickest form that agrees with the model."""
-    folded, recordable = _folded(model.module), _recordable(model.module)
+    # What went into a softmax or sigmoid is read off the very tensor that came out of it, which a replay does not give.
+    folded, recordable = _folded(model.module), _recordable(model.module) and not model.probabilities
     layout = {"image": torch.channels_last, "volume": torch.channels_last_3d}.get(model.space.kind)
     forms: list[Callable[[], nn.Module]] = []
     if recordable:
         from titer.models.graphed import Graphed
 
-        forms += [partial(Graphed, each) for each in (folded, model.module) if each is not None]
+        # A copy, since a form is kept as long as its module lives, and must not keep it alive.
+        forms += [partial(Graphed, each) for each in (folded, _copied(model.module)) if each is not None]
     elif folded is not None:
         forms += [partial(ChannelsLast, folded, layout) if layout is not None else lambda: folded]
     for form in forms:
@@ -141,6 +146,20 @@ def _quicker(model: TorchModel) -> nn.Module | None:
         if _agree(model, other, model.space):
             return other.module
     return None
+
+
+def forget_recordings() -> None:
+    """Give back the memory that recorded passes hold on graphics cards."""
+    if "titer.models.graphed" in sys.modules:
+        sys.modules["titer.models.graphed"].forget()
+
+
+def _copied(module: nn.Module) -> nn.Module | None:
+    try:
+        return copy.deepcopy(module)
+    except Exception:
+        # Modules may hold what cannot be copied.
+        return None
 
 
 def _folded(module: nn.Module) -> nn.Module | None:
@@ -162,13 +181,20 @@ def _folded(module: nn.Module) -> nn.Module | None:
 def _agree(model: Model, other: Model, space: Space) -> bool:
     probes = to_tensor(np.asarray(probe_inputs(space), dtype=np.float32), space).to(model.device)
     try:
-        first, again, quick = (_answers(each, probes) for each in (model, model, other))
+        # What a model draws must not move the random numbers of those who come after.
+        with _as_before(model):
+            first, again, quick = (_answers(each, probes) for each in (model, model, other))
     except (ModelError, RuntimeError):
         return False
     # The CPU repeats itself to the bit; on a graphics card sums may come in another order.
     same = torch.equal if probes.device.type == "cpu" else _close
     steady = all(same(one, two) for one, two in zip(first, again, strict=True))
     return steady and all(_close(one, two) for one, two in zip(first, quick, strict=True))
+
+
+def _as_before(model: Model) -> AbstractContextManager[object]:
+    """Global random state, and that of the model's graphics card, put back afterwards."""
+    return torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else [])
 
 
 def _answers(model: Model, probes: Tensor) -> tuple[Tensor, Tensor]:

@@ -105,7 +105,9 @@ class Intake:
 def _placed(raw: bytes, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     """Numbers of a normalization as a tensor; carried to a device once, not with every question."""
     array = np.frombuffer(raw, dtype=np.float64).reshape(shape).copy()
-    return torch.from_numpy(array).to(device=device, dtype=dtype)
+    # A tensor made in inference mode could never be part of a slope again.
+    with torch.inference_mode(mode=False):
+        return torch.from_numpy(array).to(device=device, dtype=dtype)
 
 
 def arranged(seen: tuple[int, ...], layout: Layout) -> tuple[int, ...]:

@@ -105,8 +105,9 @@ class TorchModel(Model):
 
     @property
     def device(self) -> torch.device:
-        """Where the module computes."""
-        return self._place(torch.zeros(0, device="cpu"))[0]
+        """Where the module computes; the CPU for devices that have no double precision, in which margins are told."""
+        place = self._place(torch.zeros(0, device="cpu"))[0]
+        return torch.device("cpu") if place.type == "mps" else place
 
     def scores(self, inputs: Tensor) -> Tensor:
         if self.access == "gradients":

@@ -13,7 +13,9 @@ from titer.provenance.guard.work import plain
 
 
 class Results:
-    """One file for each decision, `<leaf hash of the decision>.json`, whole or absent.
+    """One file for each image that was let through or withheld, `<leaf hash of the decision>.json`, whole or absent.
+
+    Where preparation or model failed there is no answer to keep; what an override gives goes to whoever asked for it.
 
     A file holds `instance` (SOP instance UID, "" where the image could not be read), `decision` and `index` of its
     leaf, `verdict`, `action`, `reasons`, `banner`, and `output`, null where the image was withheld from the model.
@@ -27,6 +29,7 @@ class Results:
         self._folder = folder
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.chmod(0o700)
         except OSError as error:
             raise _unusable(error) from error
 
@@ -55,6 +58,7 @@ class Results:
                 os.fsync(file.fileno())
             beside.replace(self._folder / f"{name}.json")
         except OSError as error:
+            beside.unlink(missing_ok=True)
             raise _unusable(error) from error
 
 
