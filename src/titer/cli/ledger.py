@@ -82,8 +82,7 @@ def policy(folder: Path, file: Path | None) -> int:
     from titer.provenance.ledger.settings import govern, policy_text, read
 
     if file is None:
-        # Names in another alphabet are bytes that signatures cover.
-        click.echo(policy_text(folder, read(folder)).encode("latin-1"), nl=False)
+        click.echo(policy_text(folder, read(folder)), nl=False)
     else:
         asked = govern(folder, file.read_bytes())
         click.echo(f"{len(asked)} witnesses are asked from the next start on")
