@@ -76,12 +76,14 @@ model are recorded and replayed (`titer.models.graphed`). Titer counts in full p
 themselves; the peers took what torch does by itself, TF32 and any kernel."""
 # Rows in the file whose figures do not say what the table is for.
 _ASIDE = ("carlini-wagner-cnn", "deepfool-cnn", "square-cnn", "hopskipjump-cnn", "fgsm-gru")
-_CARD_SAYS = """With 64 cases the card waits for Python, so what a search does beside the model counts more than on the
-CPU: a single gradient (FGSM) is dearer here by the fixed cost of the engine, some 10 ms. All strengths of this table
-were judged in TF32. For C&W, DeepFool, Square and HopSkipJump that is coarser than the distance to the border at which they
-end, so they are left out; in time they took 0.23, 1.12, 7.1 and 1.6 of the fastest peer. FGSM on the GRU is left out as
-well: its one round held the recording of the passes, and took 38.7 of the fastest peer. Grid and universal were not
-measured. The benchmark judges in full precision now and recordings were reworked since; neither was measured again."""
+_CARD_SAYS = """\
+With 64 cases the card waits for Python, so what a search does beside the model counts more than on the CPU: a
+single gradient (FGSM) is dearer here by the fixed cost of the engine, some 10 ms. All strengths of this table were
+judged in TF32. For C&W, DeepFool, Square and HopSkipJump that is coarser than the distance to the border at which
+they end, so they are left out; in time they took 0.23, 1.12, 7.1 and 1.6 of the fastest peer. FGSM on the GRU is
+left out as well: its one round held the recording of the passes, and took 38.7 of the fastest peer. Grid and
+universal were not measured. The benchmark judges in full precision now and recordings were reworked since; neither
+was measured again."""
 
 
 def main() -> None:
